@@ -1,0 +1,67 @@
+"""How Celery sees Quill: the tasks' names and the ticket, byte for byte what Celery's own producer writes."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+#: The worker's task. A ticket carries nothing but its id, `<job id>:<seq>`.
+RUN_TASK = "quill.run"
+#: The intake's task, which any Celery program may send.
+GENERATE_TASK = "quill.generate"
+
+_BODY: list[object] = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+
+
+def ticket_template() -> str:
+    """A ticket as JSON with two blanks, `%ID%` and `%QUEUE%`, which the store fills in when it pushes one.
+
+    Message protocol 2 (docs.celeryq.dev, "Message Protocol") in kombu's virtual-transport envelope. A
+    contract test compares every field with what the pinned Celery sends.
+    """
+    headers: dict[str, object] = {
+        "lang": "py",
+        "task": RUN_TASK,
+        "id": "%ID%",
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "group": None,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "root_id": "%ID%",
+        "parent_id": None,
+        "argsrepr": "()",
+        "kwargsrepr": "{}",
+        "origin": "quill",
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+    properties = {
+        "correlation_id": "%ID%",
+        "reply_to": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": "%QUEUE%"},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": "%ID%",
+    }
+    envelope = {
+        "body": base64.b64encode(json.dumps(_BODY).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": properties,
+    }
+    return json.dumps(envelope, separators=(",", ":"))
+
+
+def parse_ticket(task_id: str) -> tuple[str, int]:
+    """(job id, seq) of a ticket's task id. Raises ``ValueError`` if it is none."""
+    job_id, _, seq = task_id.rpartition(":")
+    if not job_id or not seq.isdecimal():
+        raise ValueError("not a ticket")
+    return job_id, int(seq)

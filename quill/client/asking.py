@@ -1,0 +1,98 @@
+"""From what a caller writes to a ``JobRequest``; both clients and the direct queue take the same words."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from quill.errors import Fault, InvalidRequest
+from quill.job import JobClass, JobRequest, Message
+
+
+class Options(TypedDict, total=False):
+    """The fields of ``JobRequest`` but its prompt; ``None`` leaves one to the service."""
+
+    messages: Sequence[Message | Mapping[str, str]] | None
+    model: str | None
+    #: New tokens at most.
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    seed: int | None
+    thinking: bool | None
+    #: Keep the output as it grows, for ``stream``.
+    stream: bool
+    job_class: JobClass | str
+    #: Expire the job if it has not started by then.
+    start_by_s: float | None
+    metadata: Mapping[str, str]
+
+
+def job_request(prompt: str | JobRequest | None, options: Options) -> JobRequest:
+    """A ready request is taken as it is and goes with no options.
+
+    Raises ``InvalidRequest`` whose faults point at each wrong field, as the gateway would.
+    """
+    if isinstance(prompt, JobRequest):
+        if options:
+            raise InvalidRequest(f"A JobRequest goes alone; {', '.join(options)} belongs inside it.")
+        return prompt
+    fields: dict[str, Any] = {"prompt": prompt, **options}
+    if "job_class" in fields:
+        fields["class"] = fields.pop("job_class")
+    if "metadata" in fields:
+        fields["metadata"] = dict(fields["metadata"])
+    if fields.get("messages") is not None:
+        fields["messages"] = tuple(
+            turn if isinstance(turn, Message) else dict(turn) for turn in fields["messages"]
+        )
+    return parsed_request(fields)
+
+
+def parsed_request(fields: Mapping[str, Any]) -> JobRequest:
+    """From wire names and JSON-like values. Raises ``InvalidRequest``."""
+    try:
+        return JobRequest.model_validate(dict(fields))
+    except ValidationError as error:
+        raise InvalidRequest(faults=_faults(error)) from error
+
+
+def _faults(error: ValidationError) -> tuple[Fault, ...]:
+    return tuple(
+        Fault("".join(f"/{part}" for part in entry["loc"]), entry["msg"])
+        for entry in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def body_of(request: JobRequest) -> bytes:
+    """The request on the wire. Raises ``InvalidRequest`` for text that UTF-8 cannot carry."""
+    try:
+        return request.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+    except PydanticSerializationError as error:
+        raise InvalidRequest("The text has lone surrogates. Send valid Unicode.") from error
+
+
+def header_safe(idempotency_key: str) -> str:
+    """Raises ``InvalidRequest`` for a key that cannot be a header's value."""
+    if not (idempotency_key.isascii() and idempotency_key.isprintable() and idempotency_key.strip()):
+        raise InvalidRequest("An idempotency key is printable ASCII and not blank.")
+    return idempotency_key
+
+
+def new_idempotency_key() -> str:
+    return secrets.token_hex(16)
+
+
+def keyed(requests: Iterable[JobRequest | str], prefix: str | None) -> list[tuple[JobRequest, str]]:
+    """Every request with an idempotency key of its own, ``<prefix>-<index>``.
+
+    A batch that is given again with its prefix adds only the jobs that are missing.
+    """
+    prefix = prefix or new_idempotency_key()
+    return [(job_request(request, {}), f"{prefix}-{index}") for index, request in enumerate(requests)]

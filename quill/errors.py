@@ -1,0 +1,271 @@
+"""Every error that Quill raises, in one tree.
+
+QuillError
+├── RequestError               the caller must change something
+│   ├── MalformedBody          400  not JSON, or not JSON that can be read safely
+│   ├── ContextLengthExceeded  400
+│   ├── ModelNotFound          404
+│   ├── JobNotFound            404
+│   ├── RouteNotFound          404
+│   ├── MethodNotAllowed       405
+│   ├── JobNotCancellable      409
+│   ├── BodyTooLarge           413
+│   ├── UnsupportedMediaType   415
+│   ├── InvalidRequest         422
+│   └── IdempotencyConflict    422
+├── Unavailable                the service must recover; the same request may be sent again
+│   ├── QueueFull              503
+│   └── StoreUnavailable       503
+├── InternalError              500  a defect of ours
+├── FenceError                 a worker's write was refused; it never reaches a caller
+│   ├── StaleTicket
+│   ├── Fenced
+│   ├── IllegalTransition
+│   └── UnknownWorker
+├── EngineError                why one generation failed; becomes the job's ``error``
+│   ├── EngineClosed
+│   └── WorkerLost
+└── OutcomeError               what the SDK raises for a job that did not succeed
+    ├── JobFailed
+    ├── JobCancelled
+    └── JobExpired
+
+A class carries its wire code, its HTTP status and whether the same request may simply be sent again; its
+docstring is the default message, so it says what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One place in a request that is wrong: a JSON pointer (RFC 6901) and what is expected there."""
+
+    pointer: str
+    detail: str
+
+
+class QuillError(Exception):
+    """Something went wrong in Quill."""
+
+    code: ClassVar[str] = "quill_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        faults: tuple[Fault, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        self.message = message or (self.__doc__ or self.code).strip()
+        self.faults = faults
+        self.retry_after_s = retry_after_s
+        super().__init__(self.message)
+
+
+class RequestError(QuillError):
+    """The request cannot be served as it is."""
+
+    code = "request_error"
+    status = 400
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON that can be read safely. Send one UTF-8 JSON object."""
+
+    code = "malformed_body"
+
+
+class ContextLengthExceeded(RequestError):
+    """The prompt and the answer do not fit the model's context. Shorten the prompt or lower max_tokens."""
+
+    code = "context_length_exceeded"
+
+
+class ModelNotFound(RequestError):
+    """No such model is served here. GET /v1/models lists the models."""
+
+    code = "model_not_found"
+    status = 404
+
+
+class JobNotFound(RequestError):
+    """No such job. It never existed, or its result was kept for its time and then removed."""
+
+    code = "job_not_found"
+    status = 404
+
+
+class RouteNotFound(RequestError):
+    """There is nothing at this path. GET /openapi.json lists the paths."""
+
+    code = "route_not_found"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """This path does not take this method. GET /openapi.json lists the methods."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class JobNotCancellable(RequestError):
+    """The job is running or has ended, so it can no longer be cancelled. Its state is unchanged."""
+
+    code = "job_not_cancellable"
+    status = 409
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than this gateway takes."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(RequestError):
+    """The body must be JSON. Send it with Content-Type: application/json."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class InvalidRequest(RequestError):
+    """The request has fields that are missing, unknown or out of range; `errors` points at each."""
+
+    code = "invalid_request"
+    status = 422
+
+
+class IdempotencyConflict(RequestError):
+    """This Idempotency-Key was used before with another body. Use a new key for a new request."""
+
+    code = "idempotency_conflict"
+    status = 422
+
+
+class Unavailable(QuillError):
+    """The service cannot take the request just now. Send it again later."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+
+
+class QueueFull(Unavailable):
+    """The queue is full. Nothing was accepted; send the same request again later."""
+
+    code = "queue_full"
+
+
+class StoreUnavailable(Unavailable):
+    """The queue's store does not answer. Send the same request, with the same Idempotency-Key, again."""
+
+    code = "store_unavailable"
+
+
+class InternalError(QuillError):
+    """Quill failed at this request through a fault of its own. The request id names it in the logs."""
+
+    code = "internal_error"
+
+
+class FenceError(QuillError):
+    """A worker's write was refused."""
+
+    code = "fence_error"
+
+
+class StaleTicket(FenceError):
+    """The ticket was overtaken: its job is claimed, ended or waits for a newer ticket."""
+
+    code = "stale_ticket"
+
+
+class Fenced(FenceError):
+    """Another attempt owns the job now, or it has ended; this attempt can no longer write."""
+
+    code = "fenced"
+
+
+class IllegalTransition(FenceError):
+    """The job's state does not lead to the wanted one."""
+
+    code = "illegal_transition"
+
+
+class UnknownWorker(FenceError):
+    """The store does not know this worker (it was silent too long); it has to join again."""
+
+    code = "unknown_worker"
+
+
+class EngineError(QuillError):
+    """The engine failed while it worked on this job."""
+
+    code = "engine_error"
+
+
+class EngineClosed(EngineError):
+    """The engine was closed before the job ended."""
+
+    code = "engine_closed"
+
+
+class WorkerLost(EngineError):
+    """Workers were lost under this job more often than is allowed."""
+
+    code = "worker_lost"
+
+
+class OutcomeError(QuillError):
+    """The job ended without a result."""
+
+    code = "no_result"
+
+
+class JobFailed(OutcomeError):
+    """The job failed."""
+
+    code = "job_failed"
+
+
+class JobCancelled(OutcomeError):
+    """The job was cancelled."""
+
+    code = "job_cancelled"
+
+
+class JobExpired(OutcomeError):
+    """The job's time was over before it ended."""
+
+    code = "job_expired"
+
+
+def _tree(base: type[QuillError]) -> dict[str, type[QuillError]]:
+    found = {base.code: base}
+    for child in base.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+#: Wire code -> class, for clients that turn an answer back into an error.
+BY_CODE: dict[str, type[QuillError]] = _tree(QuillError)
+
+#: What a Lua script answers when it refuses -> the error it stands for. Every refusal is listed.
+BY_REFUSAL: dict[str, type[QuillError]] = {
+    "MISSING": JobNotFound,
+    "STALE": StaleTicket,
+    "FENCED": Fenced,
+    "ILLEGAL": IllegalTransition,
+    "UNKNOWN": UnknownWorker,
+    "CONFLICT": IdempotencyConflict,
+    "FULL": QueueFull,
+    "ENDED": JobNotCancellable,
+}

@@ -1,0 +1,103 @@
+"""What a request costs in tokens, and whether it can fit its model, before anything is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from quill.errors import ContextLengthExceeded
+from quill.job import JobRequest
+
+#: Bytes of a typical token; only ever used for an estimate.
+_BYTES_PER_TOKEN = 4
+
+#: Counts the tokens of one text, as the model's tokenizer sees it.
+CountTokens = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model's workers published about it."""
+
+    context_tokens: int
+    #: What the chat template adds at most: once a prompt, and for every message.
+    base_tokens: int = 0
+    message_tokens: int = 0
+    #: Names the published tokenizer; empty if there is none.
+    tokenizer: str = ""
+    engine: str = ""
+
+    @classmethod
+    def of(cls, fields: Mapping[bytes, bytes]) -> ModelFacts | None:
+        """From the model's hash in the store; ``None`` while no worker has ever joined."""
+        if b"context_tokens" not in fields:
+            return None
+        return cls(
+            context_tokens=int(fields[b"context_tokens"]),
+            base_tokens=int(fields.get(b"base_tokens", 0)),
+            message_tokens=int(fields.get(b"message_tokens", 0)),
+            tokenizer=fields.get(b"tokenizer", b"").decode(),
+            engine=fields.get(b"engine", b"").decode(),
+        )
+
+    def as_fields(self) -> dict[str, str | int]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    prompt_tokens: int
+    max_tokens: int
+
+    @property
+    def cost_tokens(self) -> int:
+        return self.prompt_tokens + self.max_tokens
+
+
+def _bytes_of(request: JobRequest) -> int:
+    return sum(len(message.content.encode()) for message in request.turns)
+
+
+def _overhead_tokens(request: JobRequest, facts: ModelFacts) -> int:
+    return facts.base_tokens + facts.message_tokens * len(request.turns)
+
+
+def surely_fits(request: JobRequest, facts: ModelFacts | None) -> bool:
+    """Whether no tokenizer needs to be asked: a byte-level token is at least one byte long."""
+    if facts is None:
+        return True
+    at_most = _bytes_of(request) + _overhead_tokens(request, facts) + (request.max_tokens or 1)
+    return at_most <= facts.context_tokens
+
+
+def estimate(request: JobRequest, default_max_tokens: int) -> Price:
+    """The price of a request that surely fits."""
+    return Price(-(-_bytes_of(request) // _BYTES_PER_TOKEN), request.max_tokens or default_max_tokens)
+
+
+def measure(
+    request: JobRequest, facts: ModelFacts, default_max_tokens: int, count: CountTokens | None
+) -> Price:
+    """The price by count. Takes milliseconds for long prompts. Raises ``ContextLengthExceeded``."""
+    if count is None:
+        content_tokens = -(-_bytes_of(request) // _BYTES_PER_TOKEN)
+    else:
+        content_tokens = sum(count(message.content) for message in request.turns)
+    prompt_tokens = content_tokens + _overhead_tokens(request, facts)
+    room_tokens = facts.context_tokens - prompt_tokens
+    if room_tokens < (request.max_tokens or 1):
+        wanted = f" and max_tokens {request.max_tokens}" if request.max_tokens else ""
+        raise ContextLengthExceeded(
+            f"The prompt has {prompt_tokens} tokens{wanted}, but the model's context is "
+            f"{facts.context_tokens} tokens. Shorten the prompt or lower max_tokens."
+        )
+    return Price(prompt_tokens, min(request.max_tokens or default_max_tokens, room_tokens))
+
+
+def tokenizer_count(tokenizer_json: bytes) -> CountTokens:
+    """A counter from a published tokenizer; text that spells a control token counts as plain text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_buffer(tokenizer_json)
+    tokenizer.encode_special_tokens = True
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))

@@ -1,0 +1,112 @@
+"""Everything that can be set, read from the environment (`QUILL_*`) or given by the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from quill.job import DEFAULT_MAX_TOKENS, ModelName
+from quill.keys import Keys
+
+#: A worker may be silent for this long before another attempt may take its jobs over.
+LEASE_MS = 8_000
+#: How often a worker renews its leases and reports its health.
+RENEW_S = 2.0
+#: A worker that was silent for this long gets no more tickets.
+SILENT_MS = 3_000
+#: A sweep that comes later than this after the last one takes nobody's silence as evidence.
+PAUSE_MS = 3_000
+#: A job whose workers were lost more often than this is failed.
+LOST_AT_MOST = 20
+#: Items that one sweep moves at most, so that no script holds the store for long.
+SWEEP_LIMIT = 25
+
+Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+
+
+class Settings(BaseSettings):
+    """What both applications and every client of the store share."""
+
+    model_config = SettingsConfigDict(env_prefix="QUILL_", extra="ignore", frozen=True, populate_by_name=True)
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    #: Every key starts with it, so that two deployments can share a server.
+    namespace: Namespace = "quill"
+    #: Read and write bound of one call to the store; blocking reads stay below it.
+    store_timeout_s: float = Field(default=5.0, gt=0)
+    result_ttl_s: float = Field(default=86_400.0, gt=0, description="How long an ended job can be read.")
+    max_queued_jobs: int = Field(default=1_000_000, ge=1, description="Waiting jobs of one model at most.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    #: Keys the digests that stand for prompts and outputs in logs, so that they cannot be guessed from them.
+    log_key: SecretStr = SecretStr("")
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.namespace)
+
+    @field_validator("redis_url")
+    @classmethod
+    def is_one_server(cls, url: str) -> str:
+        if not url.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
+            raise ValueError(
+                "give a redis://, rediss://, unix:// or sentinel:// URL; Redis Cluster is not supported"
+            )
+        return url
+
+
+class GatewaySettings(Settings):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    #: The model of a request that names none.
+    default_model: ModelName = "quill-tiny"
+    #: Models that may be asked for before any worker has ever served them.
+    models: tuple[ModelName, ...] = ()
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    #: Long-polls answer after this long at the latest, whatever was asked for.
+    max_wait_s: float = Field(default=60.0, gt=0)
+    keep_alive_s: float = Field(default=15.0, gt=0, description="Pause between comments on a silent stream.")
+    default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
+    #: Health: above or below these the service is called degraded.
+    slow_response_s: float = 10.0
+    high_memory_mb: float = 1_000.0
+    low_tokens_per_s: float = 5.0
+
+
+class WorkerSettings(Settings):
+    #: A hub name (`Qwen/Qwen3-0.6B`), a local folder, or `quill-tiny`, which is built in.
+    model: str = "quill-tiny"
+    #: The name that callers use; by default the hub name, or the folder's.
+    served_model: ModelName | None = None
+    engine: Literal["transformers", "simulated"] = "transformers"
+    device: str = "auto"
+    dtype: str = "auto"
+    slots: int | None = Field(default=None, ge=1, le=1024, description="Jobs at once; from memory if absent.")
+    context_tokens: int | None = Field(default=None, ge=16)
+    memory_budget_mb: int | None = Field(default=None, ge=1, description="For the cache of keys and values.")
+    prefill_chunk_tokens: int = Field(default=256, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    #: The simulated engine's speed.
+    simulated_step_s: float = Field(default=0.02, ge=0)
+    simulated_prefill_s: float = Field(default=0.0, ge=0, description="Seconds a prompt token.")
+    #: How often a streaming job's new text is written out.
+    flush_s: float = Field(default=0.05, gt=0)
+
+    @property
+    def served_name(self) -> str:
+        if self.served_model:
+            return self.served_model
+        path = Path(self.model)
+        return path.name if path.is_dir() else self.model
+
+
+class IntakeSettings(Settings):
+    #: Signs the tenant's header on messages of stock Celery programs. Without it every message is `local`'s.
+    intake_secret: SecretStr | None = None
+    default_model: ModelName = "quill-tiny"
+    #: A message whose intake died comes back after this long.
+    visibility_timeout_s: float = Field(default=10.0, gt=0)
+    default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)

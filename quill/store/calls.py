@@ -1,0 +1,244 @@
+"""One function a script: what it takes and what it gives. Pure; the drivers are in run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from quill.errors import JobCancelled, JobExpired, QuillError, WorkerLost
+from quill.job import Job, JobFault, JobRequest
+from quill.pricing import ModelFacts
+from quill.settings import LEASE_MS, LOST_AT_MOST, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
+from quill.states import State, allowed_from
+from quill.store.call import Call, Reply
+from quill.store.record import job_of
+
+#: How long an Idempotency-Key is remembered.
+IDEMPOTENCY_TTL_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that may be admitted: parsed, priced and attributed."""
+
+    job_id: str
+    tenant: str
+    model: str
+    request: JobRequest
+    #: What it may cost in tokens, prompt and answer; the unit of fair share.
+    cost_tokens: int
+    result_ttl_s: float
+    max_queued_jobs: int
+    #: Tells one body from another; only read beside an idempotency key.
+    fingerprint: str = "-"
+    #: A digest of the caller's Idempotency-Key; empty for none.
+    idempotency_digest: str = ""
+    weight: float = 1.0
+    #: The Celery result to which the outcome is published; empty for none.
+    celery_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    job_id: str
+    #: Rank in the tenant's line, from 1; ``None`` if a ticket is out already or it was admitted before.
+    position: int | None
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt's right to run a job: nobody without this attempt and token may write to it."""
+
+    job_id: str
+    attempt: int
+    token: str
+    model: str
+    tenant: str
+    request: JobRequest
+    is_streaming: bool
+    #: From admission to this claim.
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a worker says of a job that it runs."""
+
+    job_id: str
+    attempt: int
+    token: str
+    produced_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of one attempt's output; ``data`` is JSON."""
+
+    job_id: str
+    attempt: int
+    token: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    next_due_ms: int
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageEntry:
+    job_id: str
+    #: Admission time, which is also the cursor for what came before it.
+    admitted_us: int
+
+
+def fault_json(error: type[QuillError] | QuillError) -> str:
+    """A job's error as it is stored, from one of our errors."""
+    instance = error() if isinstance(error, type) else error
+    return JobFault(code=instance.code, message=instance.message).model_dump_json()
+
+
+def _allowed(script: str, target: State) -> str:
+    return ",".join(sorted(allowed_from(script, target)))
+
+
+def _ids(_: str, reply: Reply) -> list[str]:
+    return [job_id.decode() for job_id in reply]
+
+
+def admit(submission: Submission) -> Call[Admission]:
+    """Raises ``IdempotencyConflict`` or ``QueueFull``."""
+
+    def parse(code: str, reply: Reply) -> Admission:
+        return Admission(reply[0].decode(), reply[1], code == "REPLAY")
+
+    request = submission.request
+    arguments = (
+        submission.job_id,
+        submission.tenant,
+        submission.model,
+        request.job_class.value,
+        submission.weight,
+        submission.cost_tokens,
+        request.model_dump_json(by_alias=True, exclude_defaults=True),
+        submission.fingerprint,
+        submission.idempotency_digest,
+        IDEMPOTENCY_TTL_MS,
+        round((request.start_by_s or 0) * 1000),
+        round(submission.result_ttl_s * 1000),
+        submission.max_queued_jobs,
+        int(request.stream),
+        submission.celery_id,
+    )
+    return Call("admit", arguments, parse)
+
+
+def claim(job_id: str, seq: int, worker: str, token: str) -> Call[Claim]:
+    """Raises ``StaleTicket`` or ``JobNotFound``."""
+
+    def parse(_: str, reply: Reply) -> Claim:
+        attempt, request, model, tenant, stream, wait_ms = reply
+        return Claim(
+            job_id=job_id,
+            attempt=attempt,
+            token=token,
+            model=model.decode(),
+            tenant=tenant.decode(),
+            request=JobRequest.model_validate_json(request),
+            is_streaming=stream == b"1",
+            wait_ms=wait_ms,
+        )
+
+    allowed = _allowed("claim", State.RUNNING)
+    return Call("claim", (job_id, seq, worker, token, LEASE_MS, allowed, fault_json(JobExpired)), parse)
+
+
+def renew(worker: str, report: str, held: Iterable[Holding]) -> Call[list[str]]:
+    """Gives the jobs that the worker must stop. Raises ``UnknownWorker``."""
+    flat = [value for job in held for value in (job.job_id, job.attempt, job.token, job.produced_tokens)]
+    return Call("renew", (worker, LEASE_MS, report, *flat), _ids)
+
+
+def emit(chunks: Iterable[Chunk], ttl_s: float) -> Call[list[str]]:
+    """Gives the jobs that the worker must stop."""
+    flat = [value for chunk in chunks for value in (chunk.job_id, chunk.attempt, chunk.token, chunk.data)]
+    return Call("emit", (round(ttl_s * 1000), *flat), _ids)
+
+
+def finish(
+    held: Claim, state: State, outcome: str, *, produced_tokens: int = 0, tail: str = "", measures: str = "{}"
+) -> Call[State]:
+    """``outcome``, ``tail`` (a last chunk) and ``measures`` are JSON. Gives the state, also when repeated.
+
+    Raises ``Fenced``, ``IllegalTransition`` or ``JobNotFound``.
+    """
+    arguments = (
+        held.job_id,
+        held.attempt,
+        held.token,
+        state.value,
+        _allowed("finish", state),
+        outcome,
+        produced_tokens,
+        tail,
+        measures,
+    )
+    return Call("finish", arguments, lambda _, reply: State(reply[0].decode()))
+
+
+def cancel(job_id: str, tenant: str) -> Call[State]:
+    """Raises ``JobNotCancellable`` or ``JobNotFound``."""
+    arguments = (job_id, tenant, _allowed("cancel", State.CANCELLED), fault_json(JobCancelled))
+    return Call("cancel", arguments, lambda _, reply: State(reply[0].decode()))
+
+
+def sweep() -> Call[Sweep]:
+    arguments = (
+        SWEEP_LIMIT,
+        LEASE_MS,
+        SILENT_MS,
+        PAUSE_MS,
+        LOST_AT_MOST,
+        _allowed("sweep", State.QUEUED),
+        _allowed("sweep", State.FAILED),
+        _allowed("sweep", State.EXPIRED),
+        fault_json(WorkerLost),
+        fault_json(JobExpired),
+    )
+    return Call("sweep", arguments, lambda _, reply: Sweep(reply[0], reply[1]))
+
+
+def join(
+    worker: str, model: str, slots: int, report: str, facts: ModelFacts, tokenizer: bytes = b""
+) -> Call[int]:
+    """Gives the slots that the model has now. ``tokenizer`` is what ``facts.tokenizer`` names, compressed."""
+    flat = [value for pair in facts.as_fields().items() for value in pair]
+    arguments = (worker, model, slots, report, facts.tokenizer, tokenizer, *flat)
+    return Call("join", arguments, lambda _, reply: int(reply[0]))
+
+
+def leave(worker: str, model: str) -> Call[int]:
+    """Gives the slots that the model has left."""
+    return Call("leave", (worker, model), lambda _, reply: int(reply[0]))
+
+
+def read(tenant: str, job_ids: Sequence[str]) -> Call[list[Job | None]]:
+    """Gives an entry an id, ``None`` where the tenant has no such job."""
+
+    def parse(_: str, reply: Reply) -> list[Job | None]:
+        return [entry and job_of(job_id, entry) for job_id, entry in zip(job_ids, reply, strict=True)]
+
+    return Call("read", (tenant, *job_ids), parse)
+
+
+def page(tenant: str, before_us: int | None, limit: int) -> Call[list[PageEntry]]:
+    """Gives the tenant's newest jobs that were admitted before ``before_us``."""
+
+    def parse(_: str, reply: Reply) -> list[PageEntry]:
+        return [
+            PageEntry(job_id.decode(), int(at)) for job_id, at in zip(reply[::2], reply[1::2], strict=True)
+        ]
+
+    return Call("page", (tenant, "" if before_us is None else before_us, limit), parse)

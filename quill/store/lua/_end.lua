@@ -1,0 +1,49 @@
+-- How a job ends, and who may still write to it.
+
+local EXCEPTION = {
+  failed = '"FAILURE","result":{"exc_type":"JobFailed","exc_module":"quill.errors",',
+  expired = '"FAILURE","result":{"exc_type":"JobExpired","exc_module":"quill.errors",',
+  cancelled = '"REVOKED","result":{"exc_type":"TaskRevokedError","exc_module":"celery.exceptions",',
+}
+
+local function is_allowed(state, allowed_from)
+  return string.find(',' .. allowed_from .. ',', ',' .. state .. ',', 1, true) ~= nil
+end
+
+-- The last claim keeps its right to write until somebody else claims the job or it ends.
+local function holds(job, attempt, token)
+  return attempt ~= '0' and job.attempt == attempt and job.token == token
+    and (job.state == 'running' or job.state == 'queued')
+end
+
+-- What Celery's Redis result backend stores and publishes; `outcome` is JSON text already, so no prompt
+-- and no answer passes through cjson.
+local function reply_to_celery(celery_id, state, outcome)
+  local body = state == 'succeeded' and '"SUCCESS","result":' .. outcome
+    or EXCEPTION[state] .. '"exc_message":[' .. outcome .. ']}'
+  local meta = '{"status":' .. body .. ',"traceback":null,"children":[],"date_done":null,"task_id":'
+    .. cjson.encode(celery_id) .. '}'
+  local name = 'celery-task-meta-' .. celery_id
+  redis.call('SET', name, meta, 'EX', 86400)
+  redis.call('PUBLISH', name, meta)
+end
+
+-- Writes the terminal state; from here on every key of the job has an end. The job has left its line and
+-- its lease before.
+local function retire(id, job, state, outcome)
+  local record = key('job', id)
+  local more = redis.call('HMGET', record, 'ttl', 'reply')
+  local ttl_ms = tonumber(more[1])
+  redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
+  redis.call('PEXPIRE', record, ttl_ms)
+  redis.call('PEXPIRE', key('request', id), ttl_ms)
+  redis.call('SET', key('result', id), outcome, 'PX', ttl_ms)
+  redis.call('PEXPIRE', key('out', id, job.attempt), ttl_ms)
+  redis.call('ZREM', key('due'), id)
+  redis.call('ZADD', key('expiry'), digits(NOW_MS + ttl_ms), id .. ' ' .. job.tenant)
+  if more[2] then
+    reply_to_celery(more[2], state, outcome)
+    redis.call('PEXPIRE', key('reply', more[2]), ttl_ms)
+  end
+  announce(id, state, job.attempt)
+end

@@ -1,0 +1,42 @@
+-- The layout of the store. KEYS[1] is the namespace; every key below starts with it and a colon.
+--
+--   job:<id>                          HASH    the truth about a job, small fields only
+--   request:<id>  result:<id>         STRING  JSON that Lua never parses
+--   out:<id>:<attempt>                STREAM  one attempt's output
+--   events                            STREAM  every change of state, every flush of output; trimmed
+--   idem:<tenant>:<digest>            STRING  "<id> <fingerprint of the body>"
+--   reply:<celery id>                 STRING  the job whose outcome goes to this Celery result
+--   owned:<tenant>                    ZSET    the tenant's jobs by time of admission (us)
+--   expiry                            ZSET    "<id> <tenant>" by when the record is gone (ms)
+--   due                               ZSET    queued jobs by the time they must have started (ms)
+--   models                            SET     every model that was ever served
+--   model:<model>                     HASH    facts its workers published, capacity, last order number
+--   members:<model>                   HASH    worker -> slots, of the workers that may get tickets
+--   seen                              ZSET    workers by when they were last heard of (ms)
+--   worker:<worker>                   HASH    a worker's model, slots and last health report; expires
+--   classes:<model>                   ZSET    classes with waiting jobs by virtual start (fair share)
+--   tenants:<model>:<class>           ZSET    tenants with waiting jobs by virtual start (fair share)
+--   <either of the two>:tags          HASH    virtual clock and last finish tags of the busy period
+--   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
+--   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
+--   leases:<model>                    ZSET    running jobs by the end of their lease (ms)
+--   tokenizer:<digest>                STRING  a tokenizer.json, compressed by zlib
+--   recent:<model>                    LIST    the last 100 ends: JSON of times and tokens
+--   sweep                             HASH    when it last ran, until when leases are spared (ms)
+--
+-- The model's Celery list is <namespace>.run.<model>.
+
+local NS = KEYS[1]
+local function key(...) return NS .. ':' .. table.concat({...}, ':') end
+local function list_of(model) return NS .. '.run.' .. model end
+
+local time = redis.call('TIME')
+local NOW_US = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local NOW_MS = math.floor(NOW_US / 1000)
+
+-- Lua would write large numbers as 1.7e+15; Redis wants digits.
+local function digits(number) return string.format('%.0f', number) end
+
+local function announce(id, state, attempt)
+  redis.call('XADD', key('events'), 'MAXLEN', '~', 20000, '*', 'job', id, 'state', state, 'attempt', attempt)
+end

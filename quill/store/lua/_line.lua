@@ -1,0 +1,113 @@
+-- The lines that jobs wait in, and how the next one is picked: start-time fair queueing, once over the
+-- model's classes and once over a class's tenants (Goyal, Vin, Cheng: "Start-time Fair Queuing", 1997).
+
+local CLASS_WEIGHT = {interactive = 8, standard = 4, batch = 1}
+local TICKET_TERM_MS = 5000
+local PUMP_AT_MOST = 64
+
+-- A flow that gets work again starts at the clock, but not before its own last finish tag: leaving the
+-- line for a moment earns nothing.
+local function activate(flows, member)
+  if redis.call('ZSCORE', flows, member) then return end
+  local tags = flows .. ':tags'
+  local clock = tonumber(redis.call('HGET', tags, '') or 0)
+  local last = tonumber(redis.call('HGET', tags, member) or 0)
+  redis.call('ZADD', flows, math.max(clock, last), member)
+end
+
+local function deactivate(flows, member)
+  local tag = redis.call('ZSCORE', flows, member)
+  redis.call('ZREM', flows, member)
+  if redis.call('EXISTS', flows) == 0 then
+    redis.call('DEL', flows .. ':tags') -- the busy period is over: virtual time starts anew
+  elseif tag then
+    redis.call('HSET', flows .. ':tags', member, tag)
+  end
+end
+
+local function charge(flows, member, amount)
+  redis.call('HSET', flows .. ':tags', '', redis.call('ZSCORE', flows, member))
+  redis.call('ZINCRBY', flows, amount, member)
+end
+
+local function line_of(model, class, tenant) return key('line', model, class, tenant) end
+
+local function enter_line(id, job)
+  redis.call('ZADD', line_of(job.model, job.class, job.tenant), job.order, id)
+  redis.call('HINCRBY', key('model', job.model), 'waiting', 1)
+  activate(key('tenants', job.model, job.class), job.tenant)
+  activate(key('classes', job.model), job.class)
+end
+
+-- After a job was taken out of a line: flows without waiting jobs leave the race.
+local function left_line(model, class, tenant)
+  redis.call('HINCRBY', key('model', model), 'waiting', -1)
+  if redis.call('EXISTS', line_of(model, class, tenant)) == 1 then return end
+  local tenants = key('tenants', model, class)
+  deactivate(tenants, tenant)
+  if redis.call('EXISTS', tenants) == 0 then deactivate(key('classes', model), class) end
+end
+
+local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token'}
+
+local function load_job(id)
+  local values = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
+  if not values[1] then return nil end
+  local job = {}
+  for i, name in ipairs(JOB_FIELDS) do job[name] = values[i] end
+  return job
+end
+
+-- Takes a queued job out of wherever it waits.
+local function leave_line(id, job)
+  redis.call('ZREM', key('due'), id)
+  if redis.call('ZREM', key('tickets', job.model), id) == 0 then
+    redis.call('ZREM', line_of(job.model, job.class, job.tenant), id)
+    left_line(job.model, job.class, job.tenant)
+  end
+end
+
+-- Back at its old place, which is the front; its older tickets become stale and its cost is not taken twice.
+local function return_to_line(id, job)
+  redis.call('HINCRBY', key('job', id), 'seq', 1)
+  redis.call('HSET', key('job', id), 'state', 'queued', 'cost', 0)
+  enter_line(id, job)
+end
+
+local function take_next(model)
+  local classes = key('classes', model)
+  local class = redis.call('ZRANGE', classes, 0, 0)[1]
+  if not class then return nil end
+  local tenants = key('tenants', model, class)
+  local tenant = redis.call('ZRANGE', tenants, 0, 0)[1]
+  local id = redis.call('ZPOPMIN', line_of(model, class, tenant))[1]
+  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight')
+  local cost, weight = tonumber(terms[1] or 0), tonumber(terms[2] or 1)
+  charge(tenants, tenant, cost / weight)
+  charge(classes, class, cost / CLASS_WEIGHT[class])
+  left_line(model, class, tenant)
+  return id
+end
+
+local function room_of(model)
+  local capacity = tonumber(redis.call('HGET', key('model', model), 'capacity') or 0)
+  return capacity - redis.call('ZCARD', key('tickets', model)) - redis.call('ZCARD', key('leases', model))
+end
+
+local function push_ticket(id, model)
+  local seq = redis.call('HINCRBY', key('job', id), 'seq', 1)
+  redis.call('ZADD', key('tickets', model), digits(NOW_MS + TICKET_TERM_MS), id)
+  local blanks = {ID = id .. ':' .. seq, QUEUE = list_of(model)}
+  redis.call('LPUSH', list_of(model), (string.gsub(TICKET, '%%(%u+)%%', blanks)))
+end
+
+-- Pushes one ticket a free slot. Answers whether it stopped at its bound with work left.
+local function pump(model)
+  local room = room_of(model)
+  for _ = 1, math.min(room, PUMP_AT_MOST) do
+    local id = take_next(model)
+    if not id then return false end
+    if redis.call('EXISTS', key('job', id)) == 1 then push_ticket(id, model) end
+  end
+  return room > PUMP_AT_MOST and redis.call('EXISTS', key('classes', model)) == 1
+end

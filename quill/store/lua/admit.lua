@@ -1,0 +1,44 @@
+#!lua
+-- admit: (nothing) -> QUEUED, all or nothing, and a ticket at once if a slot is free.
+-- USES  keys, line
+-- KEYS  namespace
+-- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, idem_ttl_ms, start_by_ms, ttl_ms, max_queued, stream, celery_id
+-- GIVES {OK, id, position|false} admitted | {REPLAY, id, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
+
+local id, tenant, model, class, weight, cost, request, fingerprint = unpack(ARGV, 1, 8)
+local idem_digest, idem_ttl_ms, start_by_ms, ttl_ms, max_queued, stream, celery_id = unpack(ARGV, 9, 15)
+
+if redis.call('EXISTS', key('job', id)) == 1 then return {'REPLAY', id, false} end
+local idem = idem_digest ~= '' and key('idem', tenant, idem_digest)
+local earlier = idem and redis.call('GET', idem)
+if earlier then
+  local earlier_id, earlier_print = string.match(earlier, '^(%S+) (%S+)$')
+  if earlier_print ~= fingerprint then return {'CONFLICT'} end
+  return {'REPLAY', earlier_id, false}
+end
+if celery_id ~= '' and redis.call('EXISTS', key('reply', celery_id)) == 1 then return {'CONFLICT'} end
+
+local facts = key('model', model)
+if tonumber(redis.call('HGET', facts, 'waiting') or 0) >= tonumber(max_queued) then return {'FULL'} end
+
+local order = redis.call('HINCRBY', facts, 'order', 1)
+redis.call('HSET', key('job', id), 'state', 'queued', 'tenant', tenant, 'model', model, 'class', class,
+  'weight', weight, 'cost', cost, 'order', order, 'seq', 0, 'attempt', 0, 'token', '', 'lost', 0,
+  'created', digits(NOW_US), 'ttl', ttl_ms, 'stream', stream)
+redis.call('SET', key('request', id), request)
+if idem then redis.call('SET', idem, id .. ' ' .. fingerprint, 'PX', idem_ttl_ms) end
+if celery_id ~= '' then
+  redis.call('HSET', key('job', id), 'reply', celery_id)
+  redis.call('SET', key('reply', celery_id), id)
+end
+if start_by_ms ~= '0' then
+  local due_ms = digits(NOW_MS + tonumber(start_by_ms))
+  redis.call('HSET', key('job', id), 'start_by', due_ms)
+  redis.call('ZADD', key('due'), due_ms, id)
+end
+redis.call('ZADD', key('owned', tenant), digits(NOW_US), id)
+enter_line(id, {model = model, class = class, tenant = tenant, order = order})
+announce(id, 'queued', 0)
+pump(model)
+local rank = redis.call('ZRANK', line_of(model, class, tenant), id)
+return {'OK', id, rank and rank + 1}

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- emit: appends one flush of output, each piece to its attempt's stream, if that attempt may still write.
+-- USES  keys, line, end
+-- KEYS  namespace
+-- ARGV  ttl_ms, and for each piece: id, attempt, token, chunk
+-- GIVES {OK, id, ...} with the jobs that this worker must stop
+
+local reply, grown = {'OK'}, {}
+for i = 2, #ARGV, 4 do
+  local id, attempt, token, chunk = unpack(ARGV, i, i + 3)
+  local job = load_job(id)
+  if not job or not holds(job, attempt, token) then
+    reply[#reply + 1] = id
+  else
+    local out = key('out', id, attempt)
+    redis.call('XADD', out, '*', 'chunk', chunk)
+    redis.call('PEXPIRE', out, ARGV[1])
+    grown[#grown + 1] = id
+  end
+end
+if #grown > 0 then
+  redis.call('XADD', key('events'), 'MAXLEN', '~', 20000, '*', 'grown', table.concat(grown, ' '))
+end
+return reply

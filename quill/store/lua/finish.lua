@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- finish: RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, by the attempt that holds the job; also
+--         QUEUED -> SUCCEEDED, the last attempt's late success while nobody has claimed the job since.
+-- USES  keys, line, end
+-- KEYS  namespace
+-- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, tail, measures
+-- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job
+
+local id, attempt, token, to_state, allowed_from, outcome, produced, tail, measures = unpack(ARGV)
+
+local job = load_job(id)
+if not job then return {'MISSING'} end
+if job.attempt ~= attempt or job.token ~= token then return {'FENCED'} end
+if job.state == to_state and to_state ~= 'queued' and to_state ~= 'running' then return {'REPLAY', to_state} end
+if not holds(job, attempt, token) then return {'FENCED'} end
+if not is_allowed(job.state, allowed_from) then return {'ILLEGAL'} end
+
+if job.state == 'queued' then
+  leave_line(id, job)
+  redis.call('HINCRBY', key('job', id), 'seq', 1)
+else
+  redis.call('ZREM', key('leases', job.model), id)
+end
+if tail ~= '' then redis.call('XADD', key('out', id, attempt), '*', 'chunk', tail) end
+redis.call('HSET', key('job', id), 'produced', produced)
+retire(id, job, to_state, outcome)
+redis.call('LPUSH', key('recent', job.model), measures)
+redis.call('LTRIM', key('recent', job.model), 0, 99)
+pump(job.model)
+return {'OK', to_state}

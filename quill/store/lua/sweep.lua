@@ -1,0 +1,120 @@
+#!lua flags=allow-oom
+-- sweep: whatever is overdue goes on. RUNNING -> QUEUED when a lease ran out, RUNNING -> FAILED when that
+--        happened too often, QUEUED -> EXPIRED past the time to start; lost tickets return to their line,
+--        silent workers are forgotten, listings drop expired records, free slots get tickets.
+-- USES  keys, line, end
+-- KEYS  namespace
+-- ARGV  limit, lease_ms, silent_ms, pause_ms, lost_at_most, requeue_from, fail_from, expire_from, lost_fault, expired_fault
+-- GIVES {OK, next_due_ms, moved} with the time until there may be work again
+
+local limit, lease_ms, silent_ms, pause_ms, lost_at_most = tonumber(ARGV[1]), tonumber(ARGV[2]),
+  tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local requeue_from, fail_from, expire_from, lost_fault, expired_fault = unpack(ARGV, 6, 10)
+
+local moved = 0
+local function overdue(index)
+  return redis.call('ZRANGE', index, '-inf', digits(NOW_MS), 'BYSCORE', 'LIMIT', 0, limit - moved)
+end
+
+-- Nobody swept for a while: Redis was away or everything was down, so no silence since then is evidence.
+-- Sparing every lease for one term is the same as renewing each, and costs one write.
+local book = key('sweep')
+local last = redis.call('HMGET', book, 'at', 'spared_until')
+local spared_until = tonumber(last[2] or 0)
+if last[1] and NOW_MS - tonumber(last[1]) > pause_ms then
+  spared_until = NOW_MS + lease_ms
+end
+redis.call('HSET', book, 'at', digits(NOW_MS), 'spared_until', digits(spared_until))
+local is_spared = NOW_MS < spared_until
+
+local function forget_silent_workers()
+  local since = digits(NOW_MS - silent_ms)
+  for _, worker in ipairs(redis.call('ZRANGE', key('seen'), '-inf', since, 'BYSCORE', 'LIMIT', 0, limit)) do
+    local model = redis.call('HGET', key('worker', worker), 'model')
+    local slots = model and redis.call('HGET', key('members', model), worker)
+    if slots then
+      redis.call('HDEL', key('members', model), worker)
+      redis.call('HINCRBY', key('model', model), 'capacity', -slots)
+    end
+    redis.call('ZREM', key('seen'), worker)
+    moved = moved + 1
+  end
+end
+
+local function reclaim_leases(model)
+  local leases = key('leases', model)
+  for _, id in ipairs(overdue(leases)) do
+    local job = load_job(id)
+    redis.call('ZREM', leases, id)
+    moved = moved + 1
+    if job and is_allowed(job.state, requeue_from) then
+      local lost = redis.call('HINCRBY', key('job', id), 'lost', 1)
+      if lost > lost_at_most and is_allowed(job.state, fail_from) then
+        retire(id, job, 'failed', lost_fault)
+      else
+        return_to_line(id, job)
+        announce(id, 'queued', job.attempt)
+      end
+    end
+  end
+end
+
+-- A ticket that still lies on the list is not lost; only an empty list proves that it is.
+local function reclaim_tickets(model)
+  local tickets = key('tickets', model)
+  local is_lost = redis.call('LLEN', list_of(model)) == 0
+  for _, id in ipairs(overdue(tickets)) do
+    if is_lost then
+      local job = load_job(id)
+      redis.call('ZREM', tickets, id)
+      if job and job.state == 'queued' then return_to_line(id, job) end
+    else
+      redis.call('ZADD', tickets, digits(NOW_MS + TICKET_TERM_MS), id)
+    end
+    moved = moved + 1
+  end
+end
+
+local function expire_unstarted()
+  for _, id in ipairs(overdue(key('due'))) do
+    local job = load_job(id)
+    redis.call('ZREM', key('due'), id)
+    moved = moved + 1
+    if job and is_allowed(job.state, expire_from) then
+      leave_line(id, job)
+      redis.call('HINCRBY', key('job', id), 'seq', 1)
+      retire(id, job, 'expired', expired_fault)
+    end
+  end
+end
+
+local function drop_listings()
+  for _, entry in ipairs(overdue(key('expiry'))) do
+    local id, tenant = string.match(entry, '^(%S+) (%S+)$')
+    redis.call('ZREM', key('owned', tenant), id)
+    redis.call('ZREM', key('expiry'), entry)
+    moved = moved + 1
+  end
+end
+
+local soonest = NOW_MS + 1000
+local function consider(index, delay_ms)
+  local first = redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  if first then soonest = math.min(soonest, tonumber(first) + delay_ms) end
+end
+
+if not is_spared then forget_silent_workers() end
+expire_unstarted()
+drop_listings()
+local has_more = false
+for _, model in ipairs(redis.call('SMEMBERS', key('models'))) do
+  if not is_spared then reclaim_leases(model) end
+  reclaim_tickets(model)
+  has_more = pump(model) or has_more
+  if not is_spared then consider(key('leases', model), 0) end
+  consider(key('tickets', model), 0)
+end
+if has_more or moved >= limit then return {'OK', 0, moved} end
+if is_spared then soonest = math.min(soonest, spared_until) else consider(key('seen'), silent_ms) end
+consider(key('due'), 0)
+return {'OK', math.max(soonest - NOW_MS, 1), moved}

@@ -1,0 +1,35 @@
+"""From a job's stored fields to the job that its owner sees."""
+
+from __future__ import annotations
+
+from quill.job import Job, JobClass, JobFault, JobRequest, JobResult
+from quill.states import State
+from quill.store.call import Reply
+
+
+def _seconds(value: bytes | None, unit_per_s: int) -> float | None:
+    return None if value is None else int(value) / unit_per_s
+
+
+def job_of(job_id: str, entry: Reply) -> Job:
+    """``entry`` is [flat hash fields, request JSON, outcome JSON or None, position or None]."""
+    flat, request, outcome, position = entry
+    fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
+    state = State(fields[b"state"].decode())
+    is_success = state is State.SUCCEEDED
+    return Job(
+        id=job_id,
+        state=state,
+        model=fields[b"model"].decode(),
+        job_class=JobClass(fields[b"class"].decode()),
+        stream=fields[b"stream"] == b"1",
+        attempt=int(fields[b"attempt"]),
+        position=position,
+        created_at=int(fields[b"created"]) / 1_000_000,
+        started_at=_seconds(fields.get(b"started"), 1000),
+        finished_at=_seconds(fields.get(b"finished"), 1000),
+        produced_tokens=int(fields.get(b"produced", 0)),
+        result=JobResult.model_validate_json(outcome) if outcome and is_success else None,
+        error=JobFault.model_validate_json(outcome) if outcome and not is_success else None,
+        metadata=JobRequest.model_validate_json(request).metadata,
+    )

@@ -1,0 +1,115 @@
+"""The two drivers of a call, over a blocking and an asyncio client; library errors become ours here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.retry import Retry
+
+from quill.errors import QueueFull, QuillError, StoreUnavailable
+from quill.keys import Keys
+from quill.settings import Settings
+from quill.store.call import Call, script
+
+T = TypeVar("T")
+
+#: Every script may be repeated, so a lost reply is asked for again; more would keep a caller waiting.
+_RETRIES = 1
+
+
+def translated(error: RedisError) -> QuillError:
+    """Ours for the library's: the store is full, or it does not answer as it should."""
+    if isinstance(error, OutOfMemoryError):
+        return QueueFull(retry_after_s=5.0)
+    return StoreUnavailable(retry_after_s=1.0)
+
+
+def _options(settings: Settings, timeout_s: float | None) -> dict[str, Any]:
+    bound_s = timeout_s or settings.store_timeout_s
+    return {
+        "socket_timeout": bound_s,
+        "socket_connect_timeout": min(bound_s, 2.0),
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The store over a blocking client."""
+
+    client: redis.Redis
+    keys: Keys
+
+    @classmethod
+    def connect(
+        cls, settings: Settings, *, timeout_s: float | None = None, max_connections: int = 4
+    ) -> Store:
+        pool = redis.BlockingConnectionPool.from_url(
+            settings.redis_url,
+            max_connections=max_connections,
+            timeout=timeout_s or settings.store_timeout_s,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES),
+            **_options(settings, timeout_s),
+        )
+        return cls(redis.Redis(connection_pool=pool), settings.keys)
+
+    def run(self, call: Call[T]) -> T:
+        """Raises ``StoreUnavailable`` or ``QueueFull``, or what the script's refusal stands for."""
+        lua = script(call.script)
+        try:
+            try:
+                reply = self.client.evalsha(lua.sha, 1, self.keys.namespace, *call.arguments)
+            except NoScriptError:
+                reply = self.client.eval(lua.text, 1, self.keys.namespace, *call.arguments)
+        except RedisError as error:
+            raise translated(error) from error
+        return call.answer(reply)
+
+    def close(self) -> None:
+        self.client.close()
+        self.client.connection_pool.disconnect()
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncStore:
+    """The store over an asyncio client."""
+
+    client: redis.asyncio.Redis
+    keys: Keys
+
+    @classmethod
+    def connect(
+        cls, settings: Settings, *, timeout_s: float | None = None, max_connections: int = 32
+    ) -> AsyncStore:
+        from redis.asyncio.retry import Retry as AsyncRetry
+
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            settings.redis_url,
+            max_connections=max_connections,
+            timeout=timeout_s or settings.store_timeout_s,
+            retry=AsyncRetry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES),
+            **_options(settings, timeout_s),
+        )
+        return cls(redis.asyncio.Redis(connection_pool=pool), settings.keys)
+
+    async def run(self, call: Call[T]) -> T:
+        """Raises ``StoreUnavailable`` or ``QueueFull``, or what the script's refusal stands for."""
+        lua = script(call.script)
+        try:
+            try:
+                reply = await self.client.evalsha(lua.sha, 1, self.keys.namespace, *call.arguments)
+            except NoScriptError:
+                reply = await self.client.eval(lua.text, 1, self.keys.namespace, *call.arguments)
+        except RedisError as error:
+            raise translated(error) from error
+        return call.answer(reply)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        await self.client.connection_pool.disconnect()

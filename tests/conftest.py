@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from quill.settings import Settings
+from quill.store.run import Store
+from tests.valkey import ValkeyServer
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not reach a test."""
+    for name in list(os.environ):
+        if name.startswith("QUILL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey(shared_valkey: ValkeyServer) -> ValkeyServer:
+    """An empty server that a test must leave running; see `own_valkey` for the others."""
+    with shared_valkey.client() as client:
+        client.flushall()
+    return shared_valkey
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A server that a test may kill and restart."""
+    server = ValkeyServer(tmp_path / "valkey")
+    server.data_dir.mkdir()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def settings(valkey: ValkeyServer) -> Settings:
+    return Settings(redis_url=valkey.url)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store.connect(settings)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], Store]]:
+    opened: list[Store] = []
+
+    def connect_to(url: str) -> Store:
+        opened.append(Store.connect(Settings(redis_url=url)))
+        return opened[-1]
+
+    yield connect_to
+    for store in opened:
+        store.close()

@@ -1,0 +1,288 @@
+"""Several workers that crash, stall, finish late and replay, against a plain model of what must hold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import cast
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from quill import ids
+from quill.broker import parse_ticket
+from quill.errors import Fenced, JobNotCancellable, StaleTicket
+from quill.job import JobClass, JobRequest
+from quill.states import TERMINAL, TRANSITIONS, State
+from quill.store import calls
+from quill.store.calls import Chunk, Claim, Holding
+from quill.store.run import Store
+from tests.integration.jobs import MODEL, join, outcome_of, submission
+
+#: A stream's entry: its id and its fields.
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+WORKERS = ("w1", "w2", "w3")
+TENANTS = ("acme", "blue", "core")
+SLOTS = 2
+
+
+@dataclass
+class Expected:
+    """What the model knows of a job."""
+
+    tenant: str
+    state: State = State.QUEUED
+    attempt: int = 0
+    token: str = ""
+    history: list[State] = field(default_factory=lambda: [State.QUEUED])
+
+    def move(self, state: State) -> None:
+        self.state = state
+        self.history.append(state)
+
+
+class Queue(RuleBasedStateMachine):
+    store: Store
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store.client.flushall()
+        self.expected: dict[str, Expected] = {}
+        self.claims: list[Claim] = []
+        self.tickets: list[tuple[str, int]] = []
+
+    def _key(self, name: str) -> str:
+        return f"{self.store.keys.namespace}:{name}"
+
+    def _expire_now(self, index: str, job_id: str) -> None:
+        self.store.client.zadd(self._key(index), {job_id: 1}, xx=True)
+
+    def _sync_with_sweep(self) -> None:
+        """A sweep may requeue; nothing else may have moved."""
+        for job_id, job in self.expected.items():
+            now = State(self._field(job_id, "state"))
+            if job.state is State.RUNNING and now is State.QUEUED:
+                job.move(State.QUEUED)
+
+    def _field(self, job_id: str, name: str) -> str:
+        value = self.store.client.hget(self._key(f"job:{job_id}"), name)
+        assert isinstance(value, bytes)
+        return value.decode()
+
+    @initialize()
+    def a_first_worker(self) -> None:
+        join(self.store, SLOTS, "w1")
+
+    @rule(tenant=st.sampled_from(TENANTS), job_class=st.sampled_from(JobClass), cost=st.integers(1, 500))
+    def admit(self, tenant: str, job_class: JobClass, cost: int) -> None:
+        request = JobRequest.model_validate({"prompt": "x", "class": job_class})
+        wanted = submission(tenant=tenant, request=request, cost_tokens=cost)
+        first = self.store.run(calls.admit(wanted))
+        again = self.store.run(calls.admit(wanted))
+        assert not first.is_replay
+        assert again.is_replay
+        self.expected[first.job_id] = Expected(tenant)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def join(self, worker: str) -> None:
+        join(self.store, SLOTS, worker)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def leave(self, worker: str) -> None:
+        self.store.run(calls.leave(worker, MODEL))
+
+    @rule()
+    def receive(self) -> None:
+        entry = self.store.client.rpop(self.store.keys.ticket_list(MODEL))
+        if isinstance(entry, bytes):
+            self.tickets.append(parse_ticket(json.loads(entry)["headers"]["id"]))
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS))
+    def claim(self, data: st.DataObject, worker: str) -> None:
+        """Tickets are never used up: each may be presented again and again, by anyone."""
+        job_id, seq = data.draw(st.sampled_from(self.tickets))
+        job = self.expected[job_id]
+        token = ids.new_token()
+        call = calls.claim(job_id, seq, worker, token)
+        try:
+            claim = self.store.run(call)
+        except StaleTicket:
+            return
+        assert job.state is State.QUEUED
+        assert claim.attempt == job.attempt + 1
+        assert self.store.run(call).attempt == claim.attempt
+        job.attempt, job.token = claim.attempt, token
+        job.move(State.RUNNING)
+        self.claims.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), end=st.sampled_from([State.SUCCEEDED, State.FAILED]))
+    def finish(self, data: st.DataObject, end: State) -> None:
+        """By any claim there ever was: the living one, a zombie's, or one that has finished before."""
+        claim = data.draw(st.sampled_from(self.claims))
+        job = self.expected[claim.job_id]
+        is_last = (claim.attempt, claim.token) == (job.attempt, job.token)
+        may_end = job.state is State.RUNNING or (job.state is State.QUEUED and end is State.SUCCEEDED)
+        call = calls.finish(claim, end, outcome_of(end))
+        with suppress(Exception):
+            self.store.run(call)
+        if is_last and may_end:
+            job.move(end)
+            assert self.store.run(call) is end
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def renew_and_emit(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        job = self.expected[claim.job_id]
+        is_last = (claim.attempt, claim.token) == (job.attempt, job.token)
+        may_write = is_last and job.state not in TERMINAL
+        chunk = Chunk(claim.job_id, claim.attempt, claim.token, "{}")
+        fenced = self.store.run(calls.emit([chunk], 60))
+        assert (fenced == []) is may_write
+        join(self.store, SLOTS, "w1")
+        held = Holding(claim.job_id, claim.attempt, claim.token, 1)
+        assert (self.store.run(calls.renew("w1", "{}", [held])) == []) is may_write
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.expected)))
+        job = self.expected[job_id]
+        try:
+            self.store.run(calls.cancel(job_id, job.tenant))
+        except JobNotCancellable:
+            assert job.state not in (State.QUEUED, State.CANCELLED)
+            return
+        if job.state is State.QUEUED:
+            job.move(State.CANCELLED)
+        assert job.state is State.CANCELLED
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def lose_a_lease(self, data: st.DataObject) -> None:
+        """A worker crashed or stalled: its lease runs out and somebody sweeps."""
+        claim = data.draw(st.sampled_from(self.claims))
+        self._expire_now(f"leases:{MODEL}", claim.job_id)
+        self.sweep()
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def lose_a_ticket(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.expected)))
+        self._expire_now(f"tickets:{MODEL}", job_id)
+        self.sweep()
+
+    @rule()
+    def sweep(self) -> None:
+        self.store.run(calls.sweep())
+        self._sync_with_sweep()
+
+    @invariant()
+    def every_job_is_where_its_state_says(self) -> None:
+        client = self.store.client
+        for job_id, job in self.expected.items():
+            assert self._field(job_id, "state") == job.state
+            assert int(self._field(job_id, "attempt")) == job.attempt
+            job_class = self._field(job_id, "class")
+            places = [
+                client.zscore(self._key(name), job_id) is not None
+                for name in (
+                    f"line:{MODEL}:{job_class}:{job.tenant}",
+                    f"tickets:{MODEL}",
+                    f"leases:{MODEL}",
+                )
+            ]
+            if job.state is State.QUEUED:
+                assert places in ([True, False, False], [False, True, False])
+            elif job.state is State.RUNNING:
+                assert places == [False, False, True]
+            else:
+                assert places == [False, False, False]
+
+    @invariant()
+    def the_race_holds_exactly_those_who_wait(self) -> None:
+        client = self.store.client
+        waiting = 0
+        classes = set()
+        for job_class in JobClass:
+            tenants = set()
+            for tenant in TENANTS:
+                length = client.zcard(self._key(f"line:{MODEL}:{job_class}:{tenant}"))
+                waiting += length
+                tenants |= {tenant.encode()} if length else set()
+            assert set(client.zrange(self._key(f"tenants:{MODEL}:{job_class}"), 0, -1)) == tenants
+            classes |= {job_class.encode()} if tenants else set()
+        assert set(client.zrange(self._key(f"classes:{MODEL}"), 0, -1)) == classes
+        assert int(client.hget(self.store.keys.model(MODEL), "waiting") or 0) == waiting
+
+    @invariant()
+    def capacity_is_what_the_members_offer(self) -> None:
+        client = self.store.client
+        slots = [int(value) for value in client.hvals(self._key(f"members:{MODEL}"))]
+        assert int(client.hget(self.store.keys.model(MODEL), "capacity") or 0) == sum(slots)
+
+    @invariant()
+    def the_event_log_replays_to_the_states(self) -> None:
+        logged: dict[str, list[State]] = {}
+        for _, fields in cast(list[Entry], self.store.client.xrange(self.store.keys.events)):
+            if b"job" in fields:
+                logged.setdefault(fields[b"job"].decode(), []).append(State(fields[b"state"].decode()))
+        for job_id, job in self.expected.items():
+            assert logged[job_id] == job.history
+            assert all(step in TRANSITIONS for step in zip(job.history, job.history[1:], strict=False))
+
+    def teardown(self) -> None:
+        """Whatever happened, everything accepted ends once workers work."""
+        join(self.store, 100, "last")
+        for job_id, job in self.expected.items():
+            if job.state is State.RUNNING:
+                self._expire_now(f"leases:{MODEL}", job_id)
+            self._expire_now(f"tickets:{MODEL}", job_id)
+        self.store.client.delete(self.store.keys.ticket_list(MODEL))
+        self.store.run(calls.sweep())
+        finished: Counter[str] = Counter()
+        while isinstance(entry := self.store.client.rpop(self.store.keys.ticket_list(MODEL)), bytes):
+            job_id, seq = parse_ticket(json.loads(entry)["headers"]["id"])
+            with suppress(StaleTicket, Fenced):
+                claim = self.store.run(calls.claim(job_id, seq, "last", ids.new_token()))
+                self.store.run(calls.finish(claim, State.SUCCEEDED, outcome_of(State.SUCCEEDED)))
+                finished[job_id] += 1
+        assert all(State(self._field(job_id, "state")) in TERMINAL for job_id in self.expected)
+        assert not finished or max(finished.values()) == 1
+
+
+@contextmanager
+def driven_by(store: Store) -> Iterator[None]:
+    Queue.store = store
+    yield
+    del Queue.store
+
+
+@pytest.mark.timeout(300)
+def test_no_order_of_events_breaks_the_queue(store: Store) -> None:
+    with driven_by(store):
+        run_state_machine_as_test(
+            Queue,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=50,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                database=None,
+            ),
+        )

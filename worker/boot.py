@@ -1,0 +1,132 @@
+"""The worker's composition root: everything it is made of is put together here."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import zlib
+from dataclasses import dataclass
+
+import structlog
+from celery import signals
+
+from quill.errors import QuillError
+from quill.ids import new_worker_id
+from quill.log import configure
+from quill.pricing import ModelFacts
+from quill.settings import WorkerSettings
+from quill.store.run import Store
+from worker.app import Worker, create_celery
+from worker.engines import create_engine
+from worker.engines.base import Engine, EngineInfo
+from worker.flusher import Flusher
+from worker.health import Health
+from worker.holdings import Holdings
+from worker.keeper import Keeper
+from worker.runner import Runner
+
+_log = structlog.get_logger(__name__)
+
+#: Of the runner's store; with the keeper's, the flusher's and Celery's own a worker stays below eight.
+_RUNNER_CONNECTIONS = 3
+#: The keeper must notice a silent store long before its leases end.
+_KEEPER_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """A connection pool for each kind of call, so that none waits behind another's."""
+
+    keeper: Store
+    flusher: Store
+    runner: Store
+
+    @classmethod
+    def connect(cls, settings: WorkerSettings) -> Stores:
+        return cls(
+            keeper=Store.connect(settings, timeout_s=_KEEPER_TIMEOUT_S, max_connections=1),
+            flusher=Store.connect(settings, max_connections=1),
+            runner=Store.connect(settings, max_connections=_RUNNER_CONNECTIONS),
+        )
+
+    def close(self) -> None:
+        for store in (self.keeper, self.flusher, self.runner):
+            store.close()
+
+
+def facts_of(info: EngineInfo, engine_name: str) -> ModelFacts:
+    tokenizer = hashlib.sha256(info.tokenizer_json).hexdigest()[:16] if info.tokenizer_json else ""
+    return ModelFacts(
+        context_tokens=info.context_tokens,
+        base_tokens=info.base_tokens,
+        message_tokens=info.message_tokens,
+        tokenizer=tokenizer,
+        engine=engine_name,
+    )
+
+
+def create_worker(
+    settings: WorkerSettings, engine: Engine, info: EngineInfo, stores: Stores, worker_id: str
+) -> Worker:
+    model = settings.served_name
+    holdings = Holdings()
+    health = Health(engine, info, model=model, engine_name=settings.engine)
+    keeper = Keeper(
+        stores.keeper,
+        holdings,
+        health,
+        worker_id=worker_id,
+        model=model,
+        slots=info.slots,
+        facts=facts_of(info, settings.engine),
+        tokenizer=zlib.compress(info.tokenizer_json or b"") if info.tokenizer_json else b"",
+    )
+    flusher = Flusher(stores.flusher, settings.flush_s, settings.result_ttl_s, holdings.stop)
+    runner = Runner(
+        stores.runner,
+        engine,
+        holdings,
+        flusher,
+        health,
+        worker_id=worker_id,
+        has_ended=keeper.has_ended,
+    )
+    signals.worker_shutting_down.connect(lambda **_: keeper.drain(), weak=False)
+    signals.worker_ready.connect(
+        lambda **_: _log.info("ready", action="worker_ready", model=model, slots=info.slots), weak=False
+    )
+    return Worker(
+        app=create_celery(settings, runner.run),
+        pool_cls="threads",
+        concurrency=info.slots,
+        hostname=f"quill@{worker_id}",
+        loglevel=settings.log_level.upper(),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+        attendants=(keeper, flusher),
+    )
+
+
+def boot(settings: WorkerSettings) -> int:
+    """Loads the model, then serves until a signal ends it. Gives the exit status."""
+    configure(settings)
+    worker_id = new_worker_id()
+    structlog.contextvars.bind_contextvars(worker_id=worker_id)
+    engine = create_engine(settings)
+    try:
+        info = engine.start()
+    except QuillError as error:
+        _log.error("the model could not be loaded", action="load_failed", reason=error.message)
+        print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
+        return 1
+    _log.info("the engine is ready", action="engine_ready", plan=info.memory_plan)
+    stores = Stores.connect(settings)
+    try:
+        worker = create_worker(settings, engine, info, stores, worker_id)
+        worker.start()
+        return int(worker.exitcode or 0)
+    finally:
+        engine.close()
+        stores.close()

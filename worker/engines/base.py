@@ -1,0 +1,106 @@
+"""What every engine promises. An engine knows nothing of Redis, Celery or HTTP.
+
+A caller submits from any thread and waits on the handle; the engine batches whatever it holds. One request's
+failure never touches its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from quill.job import JobResult, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to pick tokens. A field that is ``None`` comes from the model's own generation settings."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    #: ``None`` leaves it to the model's template.
+    thinking: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Newly produced text. Either part may be empty, never both."""
+
+    text: str = ""
+    reasoning: str = ""
+
+
+#: Called on the engine's thread for every piece of output: it must return at once and never raise.
+OnDelta = Callable[[Delta], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine found out about itself when it started."""
+
+    slots: int
+    context_tokens: int
+    device: str
+    dtype: str
+    #: A human's line: how slots and capacity came out of the memory budget.
+    memory_plan: str
+    #: The tokenizer as `tokenizer.json` bytes, so that a gateway can count; ``None`` if there is none.
+    tokenizer_json: bytes | None = None
+    #: Tokens that the chat template adds at most: once a prompt, and for every message.
+    base_tokens: int = 0
+    message_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot, cheap enough to take every second. Speeds are over the last ten seconds of work."""
+
+    running: int = 0
+    waiting: int = 0
+    completed: int = 0
+    tokens_per_s: float = 0.0
+    gpu_bytes: int = 0
+    #: Steps of the model since the start. While something runs and this stands still, the device hangs.
+    steps: int = 0
+
+
+class Handle(Protocol):
+    @property
+    def produced_tokens(self) -> int:
+        """Tokens generated so far; read from any thread."""
+
+    def result(self, timeout_s: float | None = None) -> JobResult:
+        """Waits for the end; an aborted request ends with finish_reason ``cancelled`` and what it had.
+
+        Raises ``EngineError`` if this request failed, ``TimeoutError`` if it has not ended in time.
+        """
+
+    def abort(self) -> None:
+        """Frees the slot at the engine's next step. Safe from any thread, any number of times."""
+
+
+class Engine(Protocol):
+    def start(self) -> EngineInfo:
+        """Loads and warms the model; returns when it can serve. Raises ``EngineError`` with the reason."""
+
+    def submit(self, request: GenerationRequest, on_delta: OnDelta | None = None) -> Handle:
+        """Takes a request; it waits inside the engine if every slot is busy.
+
+        Raises ``ContextLengthExceeded`` if it can never fit, ``EngineClosed`` after ``close``.
+        """
+
+    def stats(self) -> EngineStats: ...
+
+    def close(self) -> None:
+        """Ends what runs (as aborted), joins the engine's thread and frees the device. Idempotent."""

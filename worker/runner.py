@@ -1,0 +1,153 @@
+"""One job's life on a worker, from its ticket to its end. Knows nothing of Celery."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from quill.errors import EngineError, FenceError, JobNotFound, QuillError, StaleTicket, Unavailable
+from quill.ids import new_token
+from quill.job import JobResult
+from quill.states import State
+from quill.store import calls
+from quill.store.call import Call
+from quill.store.calls import Claim, fault_json
+from quill.store.run import Store
+from worker.engines.base import Delta, Engine, GenerationRequest, OnDelta, Sampling
+from worker.flusher import Flusher
+from worker.health import Health, Measures
+from worker.holdings import HeldJob, Holdings
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_RETRY_S = 0.25
+#: A ticket that could not be claimed for this long is overdue and has been replaced by a newer one.
+_CLAIM_PATIENCE_S = 5.0
+
+
+class Runner:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        holdings: Holdings,
+        flusher: Flusher,
+        health: Health,
+        *,
+        worker_id: str,
+        has_ended: threading.Event,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._holdings = holdings
+        self._flusher = flusher
+        self._health = health
+        self._worker_id = worker_id
+        self._has_ended = has_ended
+
+    def run(self, job_id: str, seq: int) -> None:
+        """Claims the job and runs it to its end. Returns at once if the ticket was overtaken."""
+        call = calls.claim(job_id, seq, self._worker_id, new_token())
+        try:
+            claim = self._patiently(call, until_s=time.monotonic() + _CLAIM_PATIENCE_S)
+        except (StaleTicket, JobNotFound, Unavailable) as reason:
+            _log.debug("ticket not used", action="skip_ticket", job_id=job_id, reason=reason.code)
+            return
+        with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=claim.attempt):
+            _log.info("claimed", action="claim", wait_ms=claim.wait_ms)
+            with self._holdings.hold(claim) as job:
+                self._run_claimed(job)
+
+    def _run_claimed(self, job: HeldJob) -> None:
+        claim = job.claim
+        clock = _Clock(self._flusher.open(claim) if claim.is_streaming else None)
+        try:
+            handle = self._engine.submit(generation_of(claim), clock.on_delta)
+            job.attach(handle)
+            result = handle.result()
+        except QuillError as error:
+            self._finish(claim, State.FAILED, fault_json(error))
+            return
+        except Exception:
+            # An engine's defect must cost its job, not its worker; the caller is told no more than that.
+            _log.exception("the engine raised what it should not", action="engine_defect")
+            self._finish(claim, State.FAILED, fault_json(EngineError))
+            return
+        if result.finish_reason == "cancelled":
+            # Others own the job now, or this worker goes away: either way its end is not ours to write.
+            self._flusher.close(claim)
+            _log.info("stopped", action="stop", tokens=result.usage.completion_tokens)
+            return
+        self._succeed(claim, result, clock)
+
+    def _succeed(self, claim: Claim, result: JobResult, clock: _Clock) -> None:
+        measures = Measures.of(result, wait_ms=claim.wait_ms, run_s=clock.elapsed_s, first_s=clock.first_s)
+        self._health.note(measures)
+        self._finish(
+            claim,
+            State.SUCCEEDED,
+            result.model_dump_json(),
+            produced_tokens=result.usage.completion_tokens,
+            measures=measures.as_json(),
+        )
+
+    def _finish(
+        self, claim: Claim, state: State, outcome: str, *, produced_tokens: int = 0, measures: str = "{}"
+    ) -> None:
+        tail = self._flusher.close(claim) if claim.is_streaming else ""
+        call = calls.finish(
+            claim, state, outcome, produced_tokens=produced_tokens, tail=tail, measures=measures
+        )
+        try:
+            self._patiently(call)
+        except (FenceError, JobNotFound, Unavailable) as reason:
+            _log.warning("the end was not accepted", action="finish_refused", reason=reason.code)
+        else:
+            _log.info("finished", action="finish", state=state.value, tokens=produced_tokens)
+
+    def _patiently(self, call: Call[T], until_s: float = float("inf")) -> T:
+        """Repeats a call while the store is away: every script may be repeated."""
+        while True:
+            try:
+                return self._store.run(call)
+            except Unavailable:
+                if time.monotonic() > until_s or self._has_ended.wait(_RETRY_S):
+                    raise
+
+
+class _Clock:
+    """Times a run and its first output, on the way to whoever takes the output."""
+
+    def __init__(self, forward: OnDelta | None) -> None:
+        self._forward: Callable[[Delta], None] | None = forward
+        self._started_s = time.monotonic()
+        self.first_s: float | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def on_delta(self, delta: Delta) -> None:
+        if self.first_s is None:
+            self.first_s = self.elapsed_s
+        if self._forward is not None:
+            self._forward(delta)
+
+
+def generation_of(claim: Claim) -> GenerationRequest:
+    request = claim.request
+    sampling = Sampling(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        min_p=request.min_p,
+        seed=request.seed,
+    )
+    return GenerationRequest(messages=request.turns, sampling=sampling, thinking=request.thinking)
