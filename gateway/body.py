@@ -1,0 +1,93 @@
+"""From a request's bytes to JSON that is safe to read: bounded, strict UTF-8, shallow, no surprises."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from gateway.problems import fault_of, pointer
+from quill.errors import BodyTooLarge, Fault, InvalidRequest, MalformedBody, UnsupportedMediaType
+
+Model = TypeVar("Model", bound=BaseModel)
+
+#: Deeper than any request of ours; the parser's own stack is far away from it.
+DEPTH_AT_MOST = 32
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Raises ``BodyTooLarge`` before more than ``max_bytes`` were taken, ``UnsupportedMediaType``."""
+    if not _JSON.match(request.headers.get("content-type", "")):
+        raise UnsupportedMediaType
+    declared = request.headers.get("content-length", "")
+    too_large = BodyTooLarge(f"The body is larger than {max_bytes} bytes, which is what this gateway takes.")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(body):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise MalformedBody("The body has a number that JSON does not know (NaN or Infinity).")
+
+
+def _surrogates(value: Any, path: tuple[str | int, ...] = ()) -> Fault | None:
+    if isinstance(value, str):
+        return Fault(pointer(path), "must not contain lone surrogates") if _SURROGATE.search(value) else None
+    items: Any = ()
+    if isinstance(value, dict):
+        if any(_SURROGATE.search(name) for name in value):
+            return Fault(pointer(path), "must not contain lone surrogates in names")
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    found = (_surrogates(item, (*path, name)) for name, item in items)
+    return next((fault for fault in found if fault), None)
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Raises ``MalformedBody`` or, with a pointer, ``InvalidRequest``."""
+    if _depth(body) > DEPTH_AT_MOST:
+        raise MalformedBody(f"The body is nested deeper than {DEPTH_AT_MOST} levels.")
+    try:
+        value = json.loads(body.decode("utf-8", "strict"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBody from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(faults=(Fault("#", "must be an object"),))
+    if fault := _surrogates(value):
+        raise InvalidRequest(faults=(fault,))
+    return value
+
+
+async def read_model(request: Request, model: type[Model], max_bytes: int) -> Model:
+    """The body as a strict model. Raises what the two steps before it raise, and ``InvalidRequest``."""
+    body = await read_body(request, max_bytes)
+    parse_json(body)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        faults = tuple(fault_of(one) for one in error.errors(include_url=False, include_input=False))
+        raise InvalidRequest(faults=faults) from None

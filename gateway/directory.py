@@ -1,0 +1,143 @@
+"""What the store knows of models and workers, cached: no request waits for it in the steady state."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from quill.pricing import CountTokens, ModelFacts, tokenizer_count
+from quill.store.run import AsyncStore
+
+_log = structlog.get_logger(__name__)
+
+REFRESH_S = 1.0
+#: Unknown names in requests must not become a load on the store.
+_FORCED_REFRESH_S = 0.25
+_TOKENIZERS_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    id: str
+    model: str
+    slots: int
+    silent_s: float
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    facts: ModelFacts | None
+    capacity: int
+    waiting: int
+    recent: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    models: Mapping[str, Model] = field(default_factory=dict)
+    workers: tuple[Worker, ...] = ()
+
+
+class Directory:
+    def __init__(self, store: AsyncStore) -> None:
+        self._store = store
+        self._refreshed_s = float("-inf")
+        self._lock = asyncio.Lock()
+        self._counters: dict[str, CountTokens] = {}
+        self.snapshot = Snapshot()
+        self.is_reachable = False
+
+    async def keep_fresh(self) -> None:
+        while True:
+            await self.refresh()
+            await asyncio.sleep(REFRESH_S)
+
+    async def model(self, name: str) -> Model | None:
+        """The model, after a fresh look if its name is new."""
+        if name not in self.snapshot.models or self.snapshot.models[name].facts is None:
+            await self.refresh(no_sooner_than_s=_FORCED_REFRESH_S)
+        return self.snapshot.models.get(name)
+
+    async def refresh(self, no_sooner_than_s: float = 0.0) -> None:
+        async with self._lock:
+            if time.monotonic() - self._refreshed_s < no_sooner_than_s:
+                return
+            self._refreshed_s = time.monotonic()
+            try:
+                self.snapshot = await self._read()
+            except RedisError:
+                if self.is_reachable:
+                    _log.warning("the store is away", action="store_away")
+                self.is_reachable = False
+            else:
+                self.is_reachable = True
+
+    async def _read(self) -> Snapshot:
+        client, keys = self._store.client, self._store.keys
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.smembers(keys.models)
+            pipe.zrange(keys.seen, 0, -1)
+            pipe.time()
+            model_names, worker_ids, now = await pipe.execute()
+        names = sorted(name.decode() for name in model_names)
+        ids = [worker_id.decode() for worker_id in worker_ids]
+        async with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(keys.model(name))
+                pipe.lrange(keys.recent(name), 0, -1)
+            for worker_id in ids:
+                pipe.hgetall(keys.worker(worker_id))
+            replies = await pipe.execute()
+        models = {name: _model(name, replies[2 * i], replies[2 * i + 1]) for i, name in enumerate(names)}
+        now_ms = now[0] * 1000 + now[1] / 1000
+        workers = (
+            _worker(worker_id, fields, now_ms)
+            for worker_id, fields in zip(ids, replies[2 * len(names) :], strict=True)
+            if fields
+        )
+        return Snapshot(models, tuple(workers))
+
+    async def counter(self, digest: str) -> CountTokens | None:
+        """The published tokenizer's count; raises the client's errors if the store does not answer."""
+        if not digest:
+            return None
+        if digest not in self._counters:
+            packed = await self._store.client.get(self._store.keys.tokenizer(digest))
+            if packed is None:
+                return None
+            counter = await asyncio.to_thread(lambda: tokenizer_count(zlib.decompress(packed)))
+            while len(self._counters) >= _TOKENIZERS_KEPT:
+                del self._counters[next(iter(self._counters))]
+            self._counters[digest] = counter
+        return self._counters[digest]
+
+
+def _model(name: str, fields: dict[bytes, bytes], recent: list[bytes]) -> Model:
+    ends = [json.loads(entry) for entry in recent]
+    return Model(
+        name=name,
+        facts=ModelFacts.of(fields),
+        capacity=int(fields.get(b"capacity", 0)),
+        waiting=int(fields.get(b"waiting", 0)),
+        recent=tuple(end for end in ends if end),
+    )
+
+
+def _worker(worker_id: str, fields: dict[bytes, bytes], now_ms: float) -> Worker:
+    return Worker(
+        id=worker_id,
+        model=fields.get(b"model", b"").decode(),
+        slots=int(fields.get(b"slots", 0)),
+        silent_s=round(max(now_ms - float(fields.get(b"seen", 0)), 0) / 1000, 3),
+        report=json.loads(fields.get(b"report", b"{}")),
+    )

@@ -1,0 +1,118 @@
+"""A job's events as server-sent events: states, output as it grows, and the end."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+from fastapi.responses import StreamingResponse
+from redis.exceptions import RedisError
+
+from gateway.events import Bell
+from gateway.state import LOOK_AGAIN_S, Gateway, Here
+from gateway.tenant import Tenant
+from quill.errors import QuillError
+from quill.job import Job
+from quill.states import TERMINAL
+from quill.store.run import translated
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_EVENT_ID = re.compile(r"(\d{1,9})\.(\d{1,20}-\d{1,20})", re.ASCII)
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a reader has come: an attempt and the last entry of its output stream."""
+
+    attempt: int = 0
+    entry: str = "0-0"
+
+    @classmethod
+    def of(cls, last_event_id: str | None) -> Place:
+        match = _EVENT_ID.fullmatch(last_event_id or "")
+        return cls(int(match[1]), match[2]) if match else cls()
+
+
+def sse(event: str, data: Any, event_id: str | None = None) -> bytes:
+    lines = [f"event: {event}", f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}"]
+    if event_id:
+        lines.insert(0, f"id: {event_id}")
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _status(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "state": job.state, "attempt": job.attempt, "position": job.position}
+
+
+async def _output(here: Gateway, job: Job, place: Place) -> AsyncIterator[bytes]:
+    """What the job's current attempt has written since ``place``, which moves along."""
+    if place.attempt not in (job.attempt, 0):
+        yield sse("restart", {"attempt": job.attempt})
+    if place.attempt != job.attempt:
+        place.attempt, place.entry = job.attempt, "0-0"
+    stream = here.store.keys.output(job.id, job.attempt)
+    while True:
+        try:
+            entries: Any = await here.store.client.xrange(stream, f"({place.entry}", "+", count=_BATCH)
+        except RedisError as error:
+            raise translated(error) from error
+        for entry_id, fields in entries:
+            place.entry = entry_id.decode()
+            data = {"attempt": job.attempt} | json.loads(fields[b"chunk"])
+            yield sse("delta", data, f"{job.attempt}.{place.entry}")
+        if len(entries) < _BATCH:
+            return
+
+
+async def _events(here: Gateway, tenant: str, job: Job, place: Place, bell: Bell) -> AsyncIterator[bytes]:
+    told: dict[str, Any] | None = None
+    silent_since_s = time.monotonic()
+    while True:
+        is_over = job.state in TERMINAL
+        if (status := _status(job)) != told:
+            told = status
+            silent_since_s = time.monotonic()
+            yield sse("status", status)
+        if job.stream and job.attempt:
+            async for event in _output(here, job, place):
+                silent_since_s = time.monotonic()
+                yield event
+        if is_over:
+            yield sse("done", job.model_dump(mode="json", by_alias=True))
+            return
+        await bell.wait(min(LOOK_AGAIN_S, here.settings.keep_alive_s))
+        if time.monotonic() - silent_since_s >= here.settings.keep_alive_s:
+            silent_since_s = time.monotonic()
+            yield b": keep-alive\n\n"
+        job = await here.job(tenant, job.id)
+
+
+async def _listen(here: Gateway, tenant: str, first: Job, place: Place) -> AsyncIterator[bytes]:
+    with here.events.listening(first.id) as bell:
+        try:
+            job = await here.job(tenant, first.id)
+            async for event in _events(here, tenant, job, place, bell):
+                yield event
+        except QuillError as error:
+            # The answer has begun, so its status cannot say it: the client reconnects and reads on.
+            yield sse("error", {"code": error.code, "message": error.message})
+
+
+@router.get("/jobs/{job_id}/events", response_class=StreamingResponse)
+async def events(
+    job_id: str,
+    tenant: Tenant,
+    here: Here,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> StreamingResponse:
+    job = await here.job(tenant, job_id)
+    body = _listen(here, tenant, job, Place.of(last_event_id))
+    return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)

@@ -1,0 +1,44 @@
+"""What the routes share: put together once by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gateway.admission import Admission
+from gateway.directory import Directory
+from gateway.events import Events
+from quill.errors import JobNotFound
+from quill.job import Job
+from quill.settings import GatewaySettings
+from quill.store import calls
+from quill.store.run import AsyncStore
+
+#: Waiters look again after this long even if no bell rang.
+LOOK_AGAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    settings: GatewaySettings
+    store: AsyncStore
+    directory: Directory
+    events: Events
+    admission: Admission
+
+    async def job(self, tenant: str, job_id: str) -> Job:
+        """Raises ``JobNotFound`` for a job that is not this tenant's, as for one that never was."""
+        found = (await self.store.run(calls.read(tenant, [job_id])))[0]
+        if found is None:
+            raise JobNotFound
+        return found
+
+
+async def current_gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Here = Annotated[Gateway, Depends(current_gateway)]
