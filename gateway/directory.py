@@ -112,7 +112,7 @@ class Directory:
         if not digest:
             return None
         if digest not in self._counters:
-            packed = await self._store.client.get(self._store.keys.tokenizer(digest))
+            packed: Any = await self._store.client.get(self._store.keys.tokenizer(digest))
             if packed is None:
                 return None
             counter = await asyncio.to_thread(lambda: tokenizer_count(zlib.decompress(packed)))

@@ -82,8 +82,8 @@ class WorkerSettings(Settings):
     #: The name that callers use; by default the hub name, or the folder's.
     served_model: ModelName | None = None
     engine: Literal["transformers", "simulated"] = "transformers"
-    device: str = "auto"
-    dtype: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     slots: int | None = Field(default=None, ge=1, le=1024, description="Jobs at once; from memory if absent.")
     context_tokens: int | None = Field(default=None, ge=16)
     memory_budget_mb: int | None = Field(default=None, ge=1, description="For the cache of keys and values.")

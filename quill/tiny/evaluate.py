@@ -35,7 +35,9 @@ def _generate(tokenizer: Any, model: Any, cases: Sequence[Case]) -> list[str]:
     ]
     inputs = tokenizer(prompts, return_tensors="pt", padding=True)
     output = model.generate(**inputs, do_sample=False, max_new_tokens=max(case.max_tokens for case in cases))
-    texts: list[str] = tokenizer.batch_decode(output[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+    texts: list[str] = tokenizer.batch_decode(
+        output[:, inputs.input_ids.shape[1] :], skip_special_tokens=True
+    )
     return texts
 
 

@@ -129,7 +129,10 @@ def train(model: Qwen3ForCausalLM, seed: int, steps: int) -> None:
             optimizer.step()
             optimizer.zero_grad()
         if step % 50 == 49:
-            print(f"step {step + 1}/{steps} loss {sum(losses) / len(losses):.4f} {time.monotonic() - started_s:.0f} s", flush=True)
+            print(
+                f"step {step + 1}/{steps} loss {sum(losses) / len(losses):.4f} {time.monotonic() - started_s:.0f} s",
+                flush=True,
+            )
             losses.clear()
 
 

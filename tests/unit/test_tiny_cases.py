@@ -20,14 +20,18 @@ def written(item: Example) -> list[int]:
 
 
 def test_cases_need_no_torch() -> None:
-    code = "import sys, quill.tiny.cases; assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
+    code = (
+        "import sys, quill.tiny.cases; assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_same_seed_gives_the_same_cases_over_every_family_and_both_modes() -> None:
     cases = held_out(seed=7, count=140)
     assert cases == held_out(seed=7, count=140) != held_out(seed=8, count=140)
-    assert {(case.family, case.thinking) for case in cases} == {(f, t) for f in FAMILIES for t in (False, True)}
+    assert {(case.family, case.thinking) for case in cases} == {
+        (f, t) for f in FAMILIES for t in (False, True)
+    }
     assert all(is_held_out(case) or case.family == "fact" for case in cases)
 
 
@@ -35,7 +39,9 @@ def test_about_one_sum_in_ten_is_held_out_in_both_orders() -> None:
     rng = Random(1)
     sums = [FAMILIES["add"](rng) for _ in range(5000)]
     assert 0.07 < sum(map(is_held_out, sums)) / len(sums) < 0.13
-    assert len({is_held_out(case) for case in sums if sorted(map(int, case.key.split()[1:])) == [17, 25]}) <= 1
+    assert (
+        len({is_held_out(case) for case in sums if sorted(map(int, case.key.split()[1:])) == [17, 25]}) <= 1
+    )
 
 
 def test_the_right_answer_passes_with_and_without_its_thinking_and_a_wrong_one_fails() -> None:
@@ -85,7 +91,9 @@ def test_training_reads_exactly_what_the_chat_template_renders() -> None:
 
 def test_training_never_shows_a_held_out_text_or_sum() -> None:
     rng = Random(0)
-    texts = {tuple(written(encode(case, [], None))) for case in held_out(3, 400, ("repeat",)) if len(case.key) > 8}
+    texts = {
+        tuple(written(encode(case, [], None))) for case in held_out(3, 400, ("repeat",)) if len(case.key) > 8
+    }
     assert not texts & {tuple(written(conversation(rng, growth=1.0))) for _ in range(2000)}
     drilled = {line for _ in range(500) for line in bytes(drill(rng).ids).decode().split()}
     assert not drilled & {f"{case.bare}={case.expected}" for case in held_out(4, 400, ("add", "subtract"))}

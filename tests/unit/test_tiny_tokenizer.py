@@ -44,7 +44,9 @@ def test_each_control_token_is_one_id(tokenizer: Any, token: str) -> None:
 def test_thinking_stays_visible_and_turn_tokens_are_hidden_when_a_reply_is_decoded(tokenizer: Any) -> None:
     reply = tokenizer.encode("<think>\n1\n</think>\n\n42<|im_end|><|endoftext|>")
     assert tokenizer.decode(reply, skip_special_tokens=True) == "<think>\n1\n</think>\n\n42"
-    assert {t for t in CONTROL_IDS if tokenizer.added_tokens_decoder[CONTROL_IDS[t]].special} == set(SPECIAL_TOKENS)
+    assert {t for t in CONTROL_IDS if tokenizer.added_tokens_decoder[CONTROL_IDS[t]].special} == set(
+        SPECIAL_TOKENS
+    )
 
 
 def test_every_digit_is_one_token(tokenizer: Any) -> None:

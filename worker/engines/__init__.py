@@ -25,7 +25,8 @@ def _simulated(settings: WorkerSettings) -> Engine:
 
 def _transformers(settings: WorkerSettings) -> Engine:
     from quill.tiny import NAME, checkpoint_path
-    from worker.engines.transformers import EngineSettings, TransformersEngine
+    from worker.engines.settings import EngineSettings
+    from worker.engines.transformers import TransformersEngine
 
     model = str(checkpoint_path()) if settings.model == NAME else settings.model
     budget_mb = settings.memory_budget_mb

@@ -1,0 +1,1 @@
+"""The intake: a small Celery worker that admits what any Celery program sends."""
