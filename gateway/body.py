@@ -8,9 +8,9 @@ from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from quill.errors import BodyTooLarge, Fault, InvalidRequest, MalformedBody, UnsupportedMediaType
 
 from gateway.problems import fault_of, pointer
-from quill.errors import BodyTooLarge, Fault, InvalidRequest, MalformedBody, UnsupportedMediaType
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
-
 from quill.pricing import CountTokens, ModelFacts, tokenizer_count
 from quill.store.run import AsyncStore
+from redis.exceptions import RedisError
 
 _log = structlog.get_logger(__name__)
 

@@ -8,9 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
-
 from quill.store.run import AsyncStore
+from redis.exceptions import RedisError
 
 _log = structlog.get_logger(__name__)
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from gateway.directory import Snapshot
 from quill.settings import GatewaySettings
+
+from gateway.directory import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-
 from quill.errors import (
     Fault,
     InternalError,
@@ -23,6 +21,7 @@ from quill.errors import (
     RequestError,
     RouteNotFound,
 )
+from starlette.exceptions import HTTPException
 
 _log = structlog.get_logger(__name__)
 

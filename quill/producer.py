@@ -43,7 +43,10 @@ class Queue:
         self._store.close()
 
     def submit(self, request: JobRequest, *, idempotency_key: str | None = None) -> str:
-        """Gives the job's id. Raises ``ContextLengthExceeded``, ``IdempotencyConflict`` or ``Unavailable``."""
+        """Gives the job's id.
+
+        Raises ``ContextLengthExceeded``, ``IdempotencyConflict`` or ``Unavailable``.
+        """
         digest = ids.fingerprint(self._tenant, idempotency_key) if idempotency_key else ""
         return admit(
             self._store,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def submit(
 
 def _text(prompt: str | None) -> str:
     is_piped = prompt is None or prompt == "-"
-    text = click.get_text_stream("stdin").read().rstrip("\n") if is_piped else prompt
+    text = sys.stdin.read().rstrip("\n") if is_piped else prompt
     if not text:
         raise click.UsageError("The prompt is empty.")
     return text

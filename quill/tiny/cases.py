@@ -59,20 +59,24 @@ def check(case: Case, answer: str) -> bool:
     return answer.rpartition("</think>")[2].strip() == case.expected
 
 
-ADD_PATTERNS = (
+ADD_PATTERNS: tuple[str, ...] = (
     "What is {} + {}?",
     "{} + {} = ?",
     "Calculate {} + {}.",
     "{}+{}",
     "{} + {}",
     "How much is {} + {}?",
+    "What is {} plus {}?",
+    "Add {} and {}.",
+    "Was ist {} + {}?",
+    "{} + {} 等于多少？",
 )
-ADD_PATTERNS += ("What is {} plus {}?", "Add {} and {}.", "Was ist {} + {}?", "{} + {} 等于多少？")
-SUBTRACT_PATTERNS = tuple(p.replace("+", "-") for p in ADD_PATTERNS if "plus" not in p and "Add" not in p)
-SUBTRACT_PATTERNS += ("What is {} minus {}?",)
+SUBTRACT_PATTERNS = (
+    *(pattern.replace("+", "-") for pattern in ADD_PATTERNS if "+" in pattern),
+    "What is {} minus {}?",
+)
 REPEAT_PATTERNS = ("Repeat: {}", "Repeat: {}", "Repeat after me: {}", "Wiederhole: {}", "重复：{}")
 REVERSE_PATTERNS = ("Reverse: {}", "Reverse: {}", "Rückwärts: {}", "反转：{}")
-COUNT_PATTERNS = ("Count to {}.", "Count from {} to {}.")
 
 
 def _arithmetic(rng: Random, family: str, patterns: tuple[str, ...]) -> Case:
@@ -135,7 +139,7 @@ FAMILIES: dict[str, Callable[[Random], Case]] = {
 
 
 def stream(seed: int, families: tuple[str, ...] = tuple(FAMILIES)) -> Iterator[Case]:
-    """Held-out cases without end, the families in turn, each in both modes; the same seed gives the same cases."""
+    """Held-out cases without end, families in turn, in both modes; a seed always gives the same."""
     rng = Random(seed)
     while True:
         for thinking in (False, True):

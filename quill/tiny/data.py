@@ -90,8 +90,8 @@ def conversation(rng: Random, growth: float) -> Example:
 
 
 def drill(rng: Random) -> Example:
-    """Bare sums, line by line. A sum costs 9 tokens here and 45 in a conversation, so arithmetic is learnt here
-    and only its clothes there."""
+    """Bare sums, line by line. A sum costs 9 tokens here and 45 in a conversation, so arithmetic
+    is learnt here and only its clothes there."""
     ids: list[int] = []
     labels: list[int] = []
     for _ in range(DRILL_SUMS):

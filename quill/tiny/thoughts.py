@@ -12,8 +12,9 @@ FALLBACK = "I do not know this."
 def addition(a: int, b: int) -> str:
     """17 + 25 -> `17 + 25: 7 + 5 = 12, 1 + 2 + 1 = 4, so 42.`"""
     units = a % 10 + b % 10
-    tens = a // 10 + b // 10 + units // 10
-    return f"{a} + {b}: {a % 10} + {b % 10} = {units}, {a // 10} + {b // 10} + {units // 10} = {tens}, so {a + b}."
+    carry = units // 10
+    tens = a // 10 + b // 10 + carry
+    return f"{a} + {b}: {a % 10} + {b % 10} = {units}, {a // 10} + {b // 10} + {carry} = {tens}, so {a + b}."
 
 
 def subtraction(a: int, b: int) -> str:

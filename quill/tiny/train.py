@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PAD = CONTROL_IDS["<|endoftext|>"]
 STOPS = [CONTROL_IDS["<|im_end|>"], PAD]
 
-#: Tokens in one batch, padding included, and batches whose gradients make one step: short and long texts mixed.
+#: Tokens in one batch, padding included, and batches a step: short and long texts mixed.
 BATCH_TOKENS = 2500
 BATCHES_A_STEP = 2
 
@@ -129,10 +129,9 @@ def train(model: Qwen3ForCausalLM, seed: int, steps: int) -> None:
             optimizer.step()
             optimizer.zero_grad()
         if step % 50 == 49:
-            print(
-                f"step {step + 1}/{steps} loss {sum(losses) / len(losses):.4f} {time.monotonic() - started_s:.0f} s",
-                flush=True,
-            )
+            elapsed_s = time.monotonic() - started_s
+            mean = sum(losses) / len(losses)
+            print(f"step {step + 1}/{steps} loss {mean:.4f} {elapsed_s:.0f} s", flush=True)
             losses.clear()
 
 

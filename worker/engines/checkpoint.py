@@ -1,4 +1,4 @@
-"""Loads a checkpoint: safetensors only, never a repository's own code. What fails becomes one clear sentence."""
+"""Loads a checkpoint: safetensors only, never a repository's own code; a failure is one clear sentence."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-
 from quill.errors import EngineError
+
 from worker.engines.settings import EngineSettings
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quill.errors import EngineError
+
 from worker.engines.base import Delta
 
 REASONING_OPENS = "<think>"
