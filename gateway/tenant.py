@@ -1,4 +1,4 @@
-"""Whose request it is. Without keys every caller is the one local tenant."""
+"""Whose request it is. The one place that knows, so that keys can be checked here."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends
 
-LOCAL_TENANT = "local"
+
+async def tenant_of_request() -> str:
+    """Everybody is the one local tenant."""
+    return "local"
 
 
-async def current_tenant() -> str:
-    return LOCAL_TENANT
-
-
-Tenant = Annotated[str, Depends(current_tenant)]
+Tenant = Annotated[str, Depends(tenant_of_request)]

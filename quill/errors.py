@@ -231,7 +231,7 @@ class OutcomeError(QuillError):
 
 
 class JobFailed(OutcomeError):
-    """The job failed."""
+    """The job failed; its `error` says why."""
 
     code = "job_failed"
 

@@ -8,6 +8,7 @@ import pytest
 
 from quill.settings import Settings
 from quill.store.run import Store
+from tests.processes import Fleet
 from tests.valkey import ValkeyServer
 
 
@@ -69,3 +70,17 @@ def connect() -> Iterator[Callable[[str], Store]]:
     yield connect_to
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def fleet(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, valkey.url)
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def own_fleet(own_valkey: ValkeyServer, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, own_valkey.url)
+    yield fleet
+    fleet.stop()

@@ -69,7 +69,10 @@ def connected(url: str | None) -> Iterator[Client]:
 
 def _line(error: QuillError | TimeoutError) -> str:
     faults = error.faults if isinstance(error, QuillError) else ()
-    where = "; ".join(f"{fault.pointer.removeprefix('/') or 'request'}: {fault.detail}" for fault in faults)
+    where = "; ".join(
+        f"{fault.pointer.removeprefix('#').removeprefix('/') or 'request'}: {fault.detail}"
+        for fault in faults
+    )
     return plain(f"{error} ({where})" if where else str(error))
 
 

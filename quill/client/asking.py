@@ -12,6 +12,9 @@ from pydantic_core import PydanticSerializationError
 from quill.errors import Fault, InvalidRequest
 from quill.job import JobClass, JobRequest, Message
 
+#: Characters of an idempotency key.
+KEY_AT_MOST = 255
+
 
 class Options(TypedDict, total=False):
     """The fields of ``JobRequest`` but its prompt; ``None`` leaves one to the service."""
@@ -64,10 +67,13 @@ def parsed_request(fields: Mapping[str, Any]) -> JobRequest:
 
 
 def _faults(error: ValidationError) -> tuple[Fault, ...]:
-    return tuple(
-        Fault("".join(f"/{part}" for part in entry["loc"]), entry["msg"])
-        for entry in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    entries = error.errors(include_url=False, include_context=False, include_input=False)
+    return tuple(Fault(_pointer(entry["loc"]), entry["msg"]) for entry in entries)
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    """RFC 6901 as a URI fragment, as the gateway writes it."""
+    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def body_of(request: JobRequest) -> bytes:
@@ -79,9 +85,9 @@ def body_of(request: JobRequest) -> bytes:
 
 
 def header_safe(idempotency_key: str) -> str:
-    """Raises ``InvalidRequest`` for a key that cannot be a header's value."""
-    if not (idempotency_key.isascii() and idempotency_key.isprintable() and idempotency_key.strip()):
-        raise InvalidRequest("An idempotency key is printable ASCII and not blank.")
+    """Raises ``InvalidRequest`` for a key that the gateway would refuse or that no header can carry."""
+    if not 0 < len(idempotency_key) <= KEY_AT_MOST or not all("!" <= char <= "~" for char in idempotency_key):
+        raise InvalidRequest(f"An idempotency key has 1 to {KEY_AT_MOST} visible ASCII characters.")
     return idempotency_key
 
 
@@ -94,5 +100,5 @@ def keyed(requests: Iterable[JobRequest | str], prefix: str | None) -> list[tupl
 
     A batch that is given again with its prefix adds only the jobs that are missing.
     """
-    prefix = prefix or new_idempotency_key()
+    prefix = new_idempotency_key() if prefix is None else prefix
     return [(job_request(request, {}), f"{prefix}-{index}") for index, request in enumerate(requests)]

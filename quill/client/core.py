@@ -63,7 +63,9 @@ class Core:
         """The key makes the request safe to repeat: however often it arrives, there is one job."""
         headers = {
             "content-type": "application/json",
-            "idempotency-key": header_safe(idempotency_key or new_idempotency_key()),
+            "idempotency-key": header_safe(
+                new_idempotency_key() if idempotency_key is None else idempotency_key
+            ),
         }
         call = Call("POST", "/v1/jobs", headers=headers, body=body_of(request))
         return parse_job((yield from exchange(call, self.policy)))

@@ -30,7 +30,7 @@ def test_the_same_seed_gives_the_same_cases_over_every_family_and_both_modes() -
     cases = held_out(seed=7, count=140)
     assert cases == held_out(seed=7, count=140) != held_out(seed=8, count=140)
     assert {(case.family, case.thinking) for case in cases} == {
-        (f, t) for f in FAMILIES for t in (False, True)
+        (family, thinking) for family in FAMILIES for thinking in (False, True)
     }
     assert all(is_held_out(case) or case.family == "fact" for case in cases)
 
