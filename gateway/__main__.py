@@ -6,10 +6,10 @@ import socket
 
 import structlog
 import uvicorn
-from quill.log import configure
-from quill.settings import GatewaySettings
 
 from gateway.app import create_app
+from quill.log import configure
+from quill.settings import GatewaySettings
 
 _log = structlog.get_logger(__name__)
 

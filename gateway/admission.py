@@ -6,6 +6,9 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
+from gateway.directory import Directory, Model
 from quill import ids
 from quill.errors import Fault, InvalidRequest, ModelNotFound
 from quill.job import Job, JobRequest
@@ -15,9 +18,6 @@ from quill.states import State
 from quill.store import calls
 from quill.store.calls import Submission
 from quill.store.run import AsyncStore, translated
-from redis.exceptions import RedisError
-
-from gateway.directory import Directory, Model
 
 _KEY_AT_MOST = 255
 

@@ -8,10 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
-from quill.errors import Unavailable
-from quill.settings import GatewaySettings
-from quill.store import calls
-from quill.store.run import AsyncStore
 
 from gateway import problems
 from gateway.access import Access
@@ -20,6 +16,10 @@ from gateway.directory import Directory
 from gateway.events import Events
 from gateway.routes import jobs, service, stream
 from gateway.state import Gateway
+from quill.errors import Unavailable
+from quill.settings import GatewaySettings
+from quill.store import calls
+from quill.store.run import AsyncStore
 
 _log = structlog.get_logger(__name__)
 

@@ -1,155 +1,143 @@
-"""Which models and workers there are: a copy of what the store knows, at most about a second old."""
+"""What the store knows of models and workers, cached: no request waits for it in the steady state."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quill.errors import ModelNotFound, QuillError
-from quill.pricing import ModelFacts
-from quill.settings import SILENT_MS, GatewaySettings
-from quill.store.run import AsyncStore, translated
+import structlog
 from redis.exceptions import RedisError
 
-#: Pause between two refreshes.
-_REFRESH_S = 1.0
-#: Refreshes that requests force are this far apart, so that made-up model names cost the store nothing.
-_FORCED_APART_S = 0.25
+from quill.pricing import CountTokens, ModelFacts, tokenizer_count
+from quill.store.run import AsyncStore
+
+_log = structlog.get_logger(__name__)
+
+REFRESH_S = 1.0
+#: Unknown names in requests must not become a load on the store.
+_FORCED_REFRESH_S = 0.25
+_TOKENIZERS_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ModelEntry:
-    name: str
-    #: ``None`` while no worker ever served it.
-    facts: ModelFacts | None = None
-    #: Slots of the workers that may get tickets.
-    slots: int = 0
-    waiting: int = 0
-    workers: int = 0
-    first_seen_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerEntry:
-    worker_id: str
+class Worker:
+    id: str
     model: str
     slots: int
     silent_s: float
-    #: What it last said of its health; empty if it said nothing that can be read.
     report: Mapping[str, Any]
 
-    @property
-    def is_live(self) -> bool:
-        return self.silent_s * 1000 < SILENT_MS
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    facts: ModelFacts | None
+    capacity: int
+    waiting: int
+    recent: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    models: Mapping[str, ModelEntry] = field(default_factory=dict)
-    workers: tuple[WorkerEntry, ...] = ()
-
-    def live(self, model: str) -> list[WorkerEntry]:
-        return [worker for worker in self.workers if worker.model == model and worker.is_live]
+    models: Mapping[str, Model] = field(default_factory=dict)
+    workers: tuple[Worker, ...] = ()
 
 
 class Directory:
-    def __init__(self, store: AsyncStore, settings: GatewaySettings) -> None:
+    def __init__(self, store: AsyncStore) -> None:
         self._store = store
-        self._configured = {settings.default_model, *settings.models}
+        self._refreshed_s = float("-inf")
         self._lock = asyncio.Lock()
-        self._tried_s = -_FORCED_APART_S
-        self._failure: QuillError | None = None
-        self._first_seen_s: dict[str, int] = {}
-        self.now = Snapshot()
+        self._counters: dict[str, CountTokens] = {}
+        self.snapshot = Snapshot()
+        self.is_reachable = False
 
-    async def refresh(self) -> float:
-        """Answers when the next refresh is due. Raises ``Unavailable``."""
+    async def keep_fresh(self) -> None:
+        while True:
+            await self.refresh()
+            await asyncio.sleep(REFRESH_S)
+
+    async def model(self, name: str) -> Model | None:
+        """The model, after a fresh look if its name is new."""
+        if name not in self.snapshot.models or self.snapshot.models[name].facts is None:
+            await self.refresh(no_sooner_than_s=_FORCED_REFRESH_S)
+        return self.snapshot.models.get(name)
+
+    async def refresh(self, no_sooner_than_s: float = 0.0) -> None:
         async with self._lock:
-            await self._load()
-        return _REFRESH_S
-
-    async def facts_of(self, model: str) -> ModelFacts | None:
-        """``None`` for a model that may be asked for but was never served.
-
-        Raises ``ModelNotFound``, and ``Unavailable`` if that cannot be told.
-        """
-        entry = self.now.models.get(model)
-        if entry is None or entry.facts is None:
-            await self._force()
-            entry = self.now.models.get(model)
-        if entry is None:
-            raise ModelNotFound
-        return entry.facts
-
-    async def _force(self) -> None:
-        async with self._lock:
-            if time.monotonic() - self._tried_s >= _FORCED_APART_S:
-                await self._load()
-            elif self._failure is not None:
-                raise self._failure
-
-    async def _load(self) -> None:
-        self._tried_s = time.monotonic()
-        try:
-            self.now = await self._read()
-        except RedisError as error:
-            self._failure = translated(error)
-            raise self._failure from error
-        self._failure = None
+            if time.monotonic() - self._refreshed_s < no_sooner_than_s:
+                return
+            self._refreshed_s = time.monotonic()
+            try:
+                self.snapshot = await self._read()
+            except RedisError:
+                if self.is_reachable:
+                    _log.warning("the store is away", action="store_away")
+                self.is_reachable = False
+            else:
+                self.is_reachable = True
 
     async def _read(self) -> Snapshot:
-        keys = self._store.keys
-        async with self._store.client.pipeline(transaction=False) as pipe:
-            pipe.smembers(keys.models).zrange(keys.seen, 0, -1, withscores=True).time()
-            served, seen, (now_s, now_us) = await pipe.execute()
-        now_ms = now_s * 1000 + now_us / 1000
-        names = sorted(self._configured | {name.decode() for name in served})
-        async with self._store.client.pipeline(transaction=False) as pipe:
+        client, keys = self._store.client, self._store.keys
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.smembers(keys.models)
+            pipe.zrange(keys.seen, 0, -1)
+            pipe.time()
+            model_names, worker_ids, now = await pipe.execute()
+        names = sorted(name.decode() for name in model_names)
+        ids = [worker_id.decode() for worker_id in worker_ids]
+        async with client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(keys.model(name))
-            for worker_id, _ in seen:
-                pipe.hgetall(keys.worker(worker_id.decode()))
-            hashes = await pipe.execute()
-        workers = tuple(
-            _worker(worker_id.decode(), (now_ms - seen_ms) / 1000, fields)
-            for (worker_id, seen_ms), fields in zip(seen, hashes[len(names) :], strict=True)
+                pipe.lrange(keys.recent(name), 0, -1)
+            for worker_id in ids:
+                pipe.hgetall(keys.worker(worker_id))
+            replies = await pipe.execute()
+        models = {name: _model(name, replies[2 * i], replies[2 * i + 1]) for i, name in enumerate(names)}
+        now_ms = now[0] * 1000 + now[1] / 1000
+        workers = (
+            _worker(worker_id, fields, now_ms)
+            for worker_id, fields in zip(ids, replies[2 * len(names) :], strict=True)
             if fields
         )
-        found = Snapshot(workers=workers)
-        models = (
-            self._model(name, fields, len(found.live(name)))
-            for name, fields in zip(names, hashes, strict=False)
-        )
-        return Snapshot({entry.name: entry for entry in models}, workers)
+        return Snapshot(models, tuple(workers))
 
-    def _model(self, name: str, fields: Mapping[bytes, bytes], workers: int) -> ModelEntry:
-        return ModelEntry(
-            name=name,
-            facts=ModelFacts.of(fields),
-            slots=int(fields.get(b"capacity", 0)),
-            waiting=int(fields.get(b"waiting", 0)),
-            workers=workers,
-            first_seen_s=self._first_seen_s.setdefault(name, int(time.time())),
-        )
+    async def counter(self, digest: str) -> CountTokens | None:
+        """The published tokenizer's count; raises the client's errors if the store does not answer."""
+        if not digest:
+            return None
+        if digest not in self._counters:
+            packed: Any = await self._store.client.get(self._store.keys.tokenizer(digest))
+            if packed is None:
+                return None
+            counter = await asyncio.to_thread(lambda: tokenizer_count(zlib.decompress(packed)))
+            while len(self._counters) >= _TOKENIZERS_KEPT:
+                del self._counters[next(iter(self._counters))]
+            self._counters[digest] = counter
+        return self._counters[digest]
 
 
-def _worker(worker_id: str, silent_s: float, fields: Mapping[bytes, bytes]) -> WorkerEntry:
-    return WorkerEntry(
-        worker_id=worker_id,
-        model=fields.get(b"model", b"").decode(),
-        slots=int(fields.get(b"slots", 0)),
-        silent_s=max(silent_s, 0.0),
-        report=_report(fields.get(b"report", b"")),
+def _model(name: str, fields: dict[bytes, bytes], recent: list[bytes]) -> Model:
+    ends = [json.loads(entry) for entry in recent]
+    return Model(
+        name=name,
+        facts=ModelFacts.of(fields),
+        capacity=int(fields.get(b"capacity", 0)),
+        waiting=int(fields.get(b"waiting", 0)),
+        recent=tuple(end for end in ends if end),
     )
 
 
-def _report(text: bytes) -> Mapping[str, Any]:
-    try:
-        report = json.loads(text)
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
+def _worker(worker_id: str, fields: dict[bytes, bytes], now_ms: float) -> Worker:
+    return Worker(
+        id=worker_id,
+        model=fields.get(b"model", b"").decode(),
+        slots=int(fields.get(b"slots", 0)),
+        silent_s=round(max(now_ms - float(fields.get(b"seen", 0)), 0) / 1000, 3),
+        report=json.loads(fields.get(b"report", b"{}")),
+    )

@@ -1,123 +1,98 @@
-"""The one reader of the store's event stream, and whom it wakes. A waiter costs no connection."""
+"""One reader of the event stream a process wakes everybody who waits for a job."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from enum import Flag, auto
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from quill.store.run import AsyncStore, translated
+import structlog
 from redis.exceptions import RedisError
 
-#: Entries that one read takes at most.
-_COUNT = 1000
+from quill.store.run import AsyncStore
+
+_log = structlog.get_logger(__name__)
+
+#: Below every socket timeout, so that a silent stream is not taken for a dead server.
+_BLOCK_MS = 1000
+_BATCH = 1000
+_RETRY_S = 0.25
 
 
-class News(Flag):
-    """What may have happened to a job since its watcher looked last."""
+class Bell:
+    """Rings when something happened to a job; rings that nobody waited for are remembered once."""
 
-    NONE = 0
-    #: Its attempt wrote more output.
-    GROWN = auto()
-    #: Its state, or which attempt owns it, changed; also if that cannot be ruled out.
-    CHANGED = auto()
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
 
+    def ring(self) -> None:
+        self._event.set()
 
-class Watch:
-    """One watcher's interest in one job. Opened before the job is first read, it misses nothing."""
-
-    def __init__(self, is_closing: asyncio.Event) -> None:
-        self._is_closing = is_closing
-        self._woken = asyncio.Event()
-        self._news = News.NONE
-
-    @property
-    def is_closing(self) -> bool:
-        """The gateway shuts down: answer now with what is known."""
-        return self._is_closing.is_set()
-
-    def notify(self, news: News) -> None:
-        self._news |= news
-        self._woken.set()
-
-    async def wait(self, timeout_s: float) -> News:
-        """All news since the last call, at once or as soon as there is any, none after the timeout."""
-        if not self._woken.is_set():
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                return News.NONE
-        self._woken.clear()
-        news, self._news = self._news, News.NONE
-        return news
+    async def wait(self, timeout_s: float) -> None:
+        """Returns at the next ring, or after the time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        self._event.clear()
 
 
 class Events:
-    """``store`` is the reader's own: its blocking read holds a connection all the time."""
-
-    def __init__(self, store: AsyncStore, block_s: float) -> None:
+    def __init__(self, store: AsyncStore) -> None:
         self._store = store
-        self._block_ms = round(block_s * 1000)
-        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
-        self._is_closing = asyncio.Event()
-        #: The last entry that was seen; ``None`` if some may have been missed.
-        self._last: bytes | None = None
-
-    @property
-    def watched_jobs(self) -> int:
-        return len(self._watches)
+        self._bells: dict[str, set[Bell]] = {}
 
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[Watch]:
-        watch = Watch(self._is_closing)
-        self._watches[job_id].add(watch)
+    def listening(self, job_id: str) -> Iterator[Bell]:
+        """Listen before the first look at the job, or its end may fall between the two."""
+        bell = Bell()
+        self._bells.setdefault(job_id, set()).add(bell)
         try:
-            yield watch
+            yield bell
         finally:
-            self._watches[job_id].discard(watch)
-            if not self._watches[job_id]:
-                del self._watches[job_id]
+            bells = self._bells[job_id]
+            bells.discard(bell)
+            if not bells:
+                del self._bells[job_id]
 
-    def close(self) -> None:
-        """Sends every watcher home."""
-        self._is_closing.set()
-        self._wake_all()
+    async def read(self) -> None:
+        last = b"$"
+        while True:
+            try:
+                last = await self._read_on(last)
+            except RedisError:
+                _log.warning("the event stream is away", action="events_away")
+                await asyncio.sleep(_RETRY_S)
+                # What happened meanwhile is unknown: everybody looks again.
+                last = b"$"
+                self._ring_all()
 
-    async def read(self) -> float:
-        """One read; wakes whom it concerns. Raises ``Unavailable``, after which everybody is woken."""
-        try:
-            await self._read()
-        except RedisError as error:
-            self._last = None
-            raise translated(error) from error
-        return 0.0
+    async def _read_on(self, last: bytes) -> bytes:
+        events = self._store.keys.events
+        reply: Any = await self._store.client.xread({events: last}, count=_BATCH, block=_BLOCK_MS)
+        if not reply:
+            return last if last != b"$" else await self._newest()
+        streams = reply.items() if isinstance(reply, dict) else reply
+        for _, entries in streams:
+            batch = entries[0] if entries and isinstance(entries[0], list) else entries
+            for entry_id, fields in batch:
+                last = entry_id
+                self._ring(fields)
+        return last
 
-    async def _read(self) -> None:
-        client, stream = self._store.client, self._store.keys.events
-        if self._last is None:
-            newest = await client.xrevrange(stream, count=1)
-            self._last = newest[0][0] if newest else b"0-0"
-            self._wake_all()
-        found = await client.xread({stream: self._last}, count=_COUNT, block=self._block_ms)
-        for _, entries in found:
-            for entry_id, fields in entries:
-                self._announce(fields)
-                self._last = entry_id
+    async def _newest(self) -> bytes:
+        """The last entry's id: a fixed place to read on from, where `$` would skip what comes between."""
+        newest: Any = await self._store.client.xrevrange(self._store.keys.events, count=1)
+        self._ring_all()
+        return newest[0][0] if newest else b"0"
 
-    def _announce(self, fields: Mapping[bytes, bytes]) -> None:
-        if b"grown" in fields:
-            for job_id in fields[b"grown"].decode().split():
-                self._notify(job_id, News.GROWN)
-        elif b"job" in fields:
-            self._notify(fields[b"job"].decode(), News.CHANGED)
+    def _ring(self, fields: dict[bytes, bytes]) -> None:
+        if not self._bells:
+            return
+        for job_id in (fields.get(b"grown") or fields[b"job"]).decode().split(" "):
+            for bell in self._bells.get(job_id, ()):
+                bell.ring()
 
-    def _notify(self, job_id: str, news: News) -> None:
-        for watch in self._watches.get(job_id, ()):
-            watch.notify(news)
-
-    def _wake_all(self) -> None:
-        for job_id in self._watches:
-            self._notify(job_id, News.CHANGED)
+    def _ring_all(self) -> None:
+        for bells in self._bells.values():
+            for bell in bells:
+                bell.ring()

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from quill.settings import GatewaySettings
-
 from gateway.directory import Snapshot
+from quill.settings import GatewaySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,124 +1,135 @@
-"""Errors as the caller sees them: application/problem+json (RFC 9457), and nothing of the request in it."""
+"""Errors as application/problem+json (RFC 9457); no text of a library and no input of a caller gets in."""
 
 from __future__ import annotations
 
+import json
 import math
-import re
-from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
 from quill.errors import (
     Fault,
+    InternalError,
     InvalidRequest,
+    JobNotCancellable,
     MethodNotAllowed,
     QuillError,
     RequestError,
     RouteNotFound,
-    Unavailable,
 )
-from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+
+_log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-#: What an answer that the service is unavailable asks for if the error itself does not say.
-_RETRY_AFTER_S = 1.0
 
-_BY_STATUS: dict[int, type[RequestError]] = {404: RouteNotFound, 405: MethodNotAllowed}
-
-
-class Place(BaseModel):
-    """One place in the request that is wrong."""
-
-    pointer: str | None = Field(
-        default=None, description="A place in the body, as a JSON pointer in URI fragment form (RFC 6901)."
-    )
-    parameter: str | None = Field(default=None, description="A query parameter or a header.")
-    detail: str
+def pointer(path: Sequence[str | int]) -> str:
+    """RFC 6901, as a URI fragment."""
+    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-class Problem(BaseModel):
-    """What went wrong, as RFC 9457 has it."""
-
-    type: str = Field(description="`urn:quill:error:` and the code.")
-    title: str
-    status: int
-    detail: str
-    code: str = Field(description="Stable; programs should look at this.")
-    request_id: str
-    errors: list[Place] | None = None
-
-
-def _title(error: QuillError) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).capitalize()
-
-
-def place_of(fault: Fault) -> Place:
-    return Place(pointer="#" + quote(fault.pointer, safe="/~!$&'()*+,;=:@"), detail=fault.detail)
-
-
-def _headers(error: QuillError, extra: Mapping[str, str] | None) -> dict[str, str]:
-    headers = dict(extra or {})
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(math.ceil(error.retry_after_s or _RETRY_AFTER_S))
-    if error.status == 409:
-        # Clients of the OpenAI kind repeat a 409 by themselves, which never helps here.
-        headers["X-Should-Retry"] = "false"
-    return headers
+def problem(error: QuillError, request_id: str) -> Response:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.faults:
+        body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, JobNotCancellable):
+        # OpenAI's SDKs repeat a 409 unless they are told not to.
+        headers["x-should-retry"] = "false"
+    return Response(json.dumps(body), error.status, headers, MEDIA_TYPE)
 
 
-def request_id_of(connection: HTTPConnection) -> str:
-    return str(connection.scope.get("state", {}).get("request_id", ""))
+#: pydantic's error types -> our sentences; its own can quote the input.
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "tuple_type": "must be an array",
+    "list_type": "must be an array",
+    "finite_number": "must be a finite number",
+    "string_pattern_mismatch": "has characters that are not allowed here",
+    "string_unicode": "must be valid Unicode",
+    "int_parsing": "must be an integer",
+    "float_parsing": "must be a number",
+    "int_parsing_size": "is too large",
+}
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("must be greater than {}", "gt"),
+    "greater_than_equal": ("must be at least {}", "ge"),
+    "less_than": ("must be less than {}", "lt"),
+    "less_than_equal": ("must be at most {}", "le"),
+    "string_too_long": ("must have at most {} characters", "max_length"),
+    "string_too_short": ("must have at least {} characters", "min_length"),
+    "too_long": ("must have at most {} items", "max_length"),
+    "too_short": ("must have at least {} items", "min_length"),
+    "literal_error": ("must be one of {}", "expected"),
+    "enum": ("must be one of {}", "expected"),
+}
 
 
-def problem_response(
-    error: QuillError,
-    request_id: str,
-    *,
-    status: int | None = None,
-    places: Iterable[Place] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """The answer for an error. ``status`` overrules the error's own."""
-    problem = Problem(
-        type=f"urn:quill:error:{error.code}",
-        title=_title(error),
-        status=status or error.status,
-        detail=error.message,
-        code=error.code,
-        request_id=request_id,
-        errors=[*map(place_of, error.faults), *places] or None,
-    )
-    return Response(
-        problem.model_dump_json(exclude_none=True),
-        status_code=problem.status,
-        headers=_headers(error, headers),
-        media_type=MEDIA_TYPE,
-    )
+def fault_of(error: Mapping[str, Any], root: Sequence[str | int] = ()) -> Fault:
+    """Our words for one of pydantic's errors."""
+    kind = error["type"]
+    place = pointer([*root, *(part for part in error["loc"] if part != "[key]")])
+    if kind in _BOUNDS:
+        sentence, name = _BOUNDS[kind]
+        return Fault(place, sentence.format(error["ctx"][name]))
+    if kind == "value_error":
+        return Fault(place, str(error["ctx"]["error"]))
+    return Fault(place, _SENTENCES.get(kind, "is not valid"))
 
 
-async def _on_quill_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, QuillError)
-    return problem_response(error, request_id_of(request))
+def _of_http(error: HTTPException) -> QuillError:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return RouteNotFound()
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowed()
+    return RequestError()
 
 
-async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    places = [Place(parameter=str(found["loc"][-1]), detail=found["msg"]) for found in error.errors()]
-    return problem_response(InvalidRequest(), request_id_of(request), places=places)
+def install(app: FastAPI) -> None:
+    """Every error of the application leaves through here."""
 
+    def request_id(request: Request) -> str:
+        return str(request.scope.get("request_id", ""))
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    ours = _BY_STATUS.get(error.status_code, RequestError)()
-    return problem_response(ours, request_id_of(request), status=error.status_code, headers=error.headers)
+    @app.exception_handler(QuillError)
+    async def ours(request: Request, error: QuillError) -> Response:
+        return problem(error, request_id(request))
 
+    @app.exception_handler(RequestValidationError)
+    async def parameters(request: Request, error: RequestValidationError) -> Response:
+        faults = tuple(fault_of(one) for one in error.errors())
+        return problem(InvalidRequest(faults=faults), request_id(request))
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Every error of a route becomes a problem; surprises are the access middleware's."""
-    app.add_exception_handler(QuillError, _on_quill_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    @app.exception_handler(HTTPException)
+    async def frameworks(request: Request, error: HTTPException) -> Response:
+        response = problem(_of_http(error), request_id(request))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        _log.error("request failed", action="internal_error", exc_info=error)
+        return problem(InternalError(), request_id(request))

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+
+from gateway.admission import Admission
+from gateway.directory import Directory
+from gateway.events import Events
 from quill.errors import JobNotFound
 from quill.job import Job
 from quill.settings import GatewaySettings
 from quill.store import calls
 from quill.store.run import AsyncStore
-
-from gateway.admission import Admission
-from gateway.directory import Directory
-from gateway.events import Events
 
 #: Waiters look again after this long even if no bell rang.
 LOOK_AGAIN_S = 10.0

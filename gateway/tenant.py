@@ -1,4 +1,4 @@
-"""Whose request it is. The one place that knows, so that keys can be checked here."""
+"""Whose request it is. Without keys every caller is the one local tenant."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import Depends
 
-
-async def tenant_of_request() -> str:
-    """Everybody is the one local tenant."""
-    return "local"
+LOCAL_TENANT = "local"
 
 
-Tenant = Annotated[str, Depends(tenant_of_request)]
+async def current_tenant() -> str:
+    return LOCAL_TENANT
+
+
+Tenant = Annotated[str, Depends(current_tenant)]

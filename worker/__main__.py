@@ -1,7 +1,6 @@
 """`python -m worker`: one worker process, set by `QUILL_*`."""
 
 from quill.settings import WorkerSettings
-
 from worker.boot import boot
 
 if __name__ == "__main__":

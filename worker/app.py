@@ -9,9 +9,9 @@ from celery import Celery
 from celery.apps.worker import Worker as CeleryWorker
 from celery.worker import WorkController, components
 from kombu import Queue
+
 from quill.broker import RUN_TASK, parse_ticket
 from quill.settings import WorkerSettings
-
 from worker.steps import Attendance
 
 #: Runs the job of a ticket: (job id, seq).

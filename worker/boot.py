@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import structlog
 from celery import signals
+
 from quill.errors import QuillError
 from quill.ids import new_worker_id
 from quill.log import configure
 from quill.pricing import ModelFacts
 from quill.settings import WorkerSettings
 from quill.store.run import Store
-
 from worker.app import Worker, create_celery
 from worker.engines import create_engine
 from worker.engines.base import Engine, EngineInfo

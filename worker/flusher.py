@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+
 from quill.errors import Unavailable
 from quill.store import calls
 from quill.store.calls import Chunk, Claim
 from quill.store.run import Store
-
 from worker.engines.base import Delta, OnDelta
 
 _log = structlog.get_logger(__name__)

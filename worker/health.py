@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
-from quill.job import JobResult
 
+from quill.job import JobResult
 from worker.engines.base import Engine, EngineInfo
 
 #: Jobs that the worker's own averages look back on.

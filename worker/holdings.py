@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from quill.store.calls import Claim, Holding
-
 from worker.engines.base import Handle
 
 

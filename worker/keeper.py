@@ -6,12 +6,12 @@ import threading
 import time
 
 import structlog
+
 from quill.errors import Unavailable, UnknownWorker
 from quill.pricing import ModelFacts
 from quill.settings import RENEW_S
 from quill.store import calls
 from quill.store.run import Store
-
 from worker.health import Health
 from worker.holdings import Holdings
 from worker.transport import DroppedTickets

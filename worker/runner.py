@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
+
 from quill.errors import EngineError, FenceError, JobNotFound, QuillError, StaleTicket, Unavailable
 from quill.ids import new_token
 from quill.job import JobResult
@@ -16,7 +17,6 @@ from quill.store import calls
 from quill.store.call import Call
 from quill.store.calls import Claim, fault_json
 from quill.store.run import Store
-
 from worker.engines.base import Delta, Engine, GenerationRequest, OnDelta, Sampling
 from worker.flusher import Flusher
 from worker.health import Health, Measures

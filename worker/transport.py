@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
+
 from quill.broker import RUN_TASK, parse_ticket
 
 _log = structlog.get_logger(__name__)

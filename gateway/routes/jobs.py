@@ -6,15 +6,15 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from quill.errors import Fault, InvalidRequest
-from quill.job import Job, JobRequest
-from quill.states import TERMINAL
-from quill.store import calls
 
 from gateway.body import read_model
 from gateway.problems import pointer
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from gateway.tenant import Tenant
+from quill.errors import Fault, InvalidRequest
+from quill.job import Job, JobRequest
+from quill.states import TERMINAL
+from quill.store import calls
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
-from quill.errors import StoreUnavailable
 from redis.exceptions import RedisError
 
 from gateway.health import health as health_of
 from gateway.state import Here
+from quill.errors import StoreUnavailable
 
 router = APIRouter(tags=["service"])
 

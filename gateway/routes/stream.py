@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
-from quill.errors import QuillError
-from quill.job import Job
-from quill.states import TERMINAL
-from quill.store.run import translated
 from redis.exceptions import RedisError
 
 from gateway.events import Bell
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from gateway.tenant import Tenant
+from quill.errors import QuillError
+from quill.job import Job
+from quill.states import TERMINAL
+from quill.store.run import translated
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 

@@ -25,7 +25,7 @@ def all_ended(client: Client, jobs: list[Job], within_s: float) -> list[Job]:
 
 def ends_by_job(server: ValkeyServer) -> Counter[str]:
     with server.client() as client:
-        entries: list[tuple[bytes, dict[bytes, bytes]]] = client.xrange("quill:events")  # type: ignore[assignment]
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = client.xrange("quill:events")
     return Counter(fields[b"job"].decode() for _, fields in entries if fields.get(b"state") == b"succeeded")
 
 

@@ -128,7 +128,7 @@ def test_a_malformed_body_is_a_problem_with_a_place(
     problem = reply.json()
     assert problem["request_id"] == reply.headers["x-request-id"]
     if place is not None:
-        assert [error["pointer"] for error in problem["errors"]] == [place]
+        assert place in [error["pointer"] for error in problem["errors"]]
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -219,6 +219,7 @@ def test_a_stream_ends_on_every_terminal_state(http: httpx2.Client, store: Store
     timer = threading.Timer(0.2, end, (store, claimed, state, '{"text":" two"}'))
     timer.start()
     found = events_of(http.get(f"/v1/jobs/{job_id}/events"))
+    timer.join()
     assert [event for event, _, _ in found if event != "status"] == ["delta", "delta", "done"]
     assert "".join(str(data["text"]) for event, _, data in found if event == "delta") == "one two"
     assert found[-1][2]["state"] == state
@@ -256,7 +257,7 @@ def test_two_attempts_are_never_glued_together(http: httpx2.Client, store: Store
 def test_a_submission_costs_one_round_trip(http: httpx2.Client, store: Store) -> None:
     join(store)
     submit(http)
-    with store.client.monitor() as monitor:
+    with store.client.monitor() as monitor:  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         submit(http)
         seen = []
         for command in monitor.listen():

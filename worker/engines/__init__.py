@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from quill.settings import WorkerSettings
-
 from worker.engines.base import Engine
 
 
@@ -26,7 +25,6 @@ def _simulated(settings: WorkerSettings) -> Engine:
 
 def _transformers(settings: WorkerSettings) -> Engine:
     from quill.tiny import NAME, checkpoint_path
-
     from worker.engines.settings import EngineSettings
     from worker.engines.transformers import TransformersEngine
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import psutil
 import torch
-from quill.errors import EngineError
 
+from quill.errors import EngineError
 from worker.engines.base import EngineInfo
 from worker.engines.batcher import Batcher
 from worker.engines.checkpoint import Checkpoint, load

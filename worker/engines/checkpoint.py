@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from quill.errors import EngineError
 
+from quill.errors import EngineError
 from worker.engines.settings import EngineSettings
 
 log = logging.getLogger(__name__)

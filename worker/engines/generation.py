@@ -7,7 +7,6 @@ import threading
 
 from quill.errors import EngineError
 from quill.job import JobResult
-
 from worker.engines.base import Delta, OnDelta
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from typing import Literal
 
 from quill.errors import EngineError
 from quill.job import JobResult, Usage
-
 from worker.engines.generation import Generation
 from worker.engines.policy import Picker
 from worker.engines.text import TextStream

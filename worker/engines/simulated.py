@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from quill.errors import EngineClosed
 from quill.job import JobResult, Message, Usage
-
 from worker.engines.base import Delta, EngineInfo, EngineStats, GenerationRequest, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from quill.errors import EngineError
-
 from worker.engines.base import Delta
 
 REASONING_OPENS = "<think>"

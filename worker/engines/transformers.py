@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from quill.errors import EngineClosed, EngineError
-
 from worker.engines.base import EngineInfo, EngineStats, GenerationRequest, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox

@@ -10,7 +10,6 @@ from typing import Any
 
 from quill.errors import EngineError, InvalidRequest
 from quill.job import Message
-
 from worker.prompt.template import REASONING_CLOSES, REASONING_OPENS, ChatTemplate, Piece
 
 #: Conversations up to this length are rendered to find out what a template adds. What it adds for a message
