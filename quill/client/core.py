@@ -61,12 +61,8 @@ class Core:
 
     def submit(self, request: JobRequest, idempotency_key: str | None) -> Flow[Job]:
         """The key makes the request safe to repeat: however often it arrives, there is one job."""
-        headers = {
-            "content-type": "application/json",
-            "idempotency-key": header_safe(
-                new_idempotency_key() if idempotency_key is None else idempotency_key
-            ),
-        }
+        key = new_idempotency_key() if idempotency_key is None else header_safe(idempotency_key)
+        headers = {"content-type": "application/json", "idempotency-key": key}
         call = Call("POST", "/v1/jobs", headers=headers, body=body_of(request))
         return parse_job((yield from exchange(call, self.policy)))
 

@@ -25,8 +25,8 @@ def connection(base_url: str | None, api_key: str | None) -> dict[str, Any]:
     key = api_key or os.environ.get("QUILL_API_KEY")
     try:
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise GatewayUnreachable(f"{url!r} is not a URL: {error}") from None
+    except httpx2.InvalidURL:
+        raise GatewayUnreachable(f"{url!r} is not an http:// or https:// URL") from None
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise GatewayUnreachable(f"{url!r} is not an http:// or https:// URL")
     headers = {"accept": "application/json", "user-agent": "quill-python"}

@@ -102,16 +102,20 @@ def _stop_ids(checkpoint: Checkpoint) -> frozenset[int]:
 
 
 def _warm_up(batcher: Batcher, cache: SlotCache, table: TokenTable) -> None:
-    """Prompts and decode steps at 1, 2, 4 ... slots: kernels are chosen by the number of rows."""
+    """Prompts and decode steps at 1, 2, 4 ... slots: kernels are chosen by the number of rows.
+
+    Raises ``EngineError`` if the model does not run.
+    """
     widths = {1 << power for power in range(cache.slots.bit_length())} | {cache.slots}
+    prompt_ids = [0] * min(WARM_UP_TOKENS, cache.capacity_tokens - 2)
     with torch.inference_mode():
         for width in sorted(widths):
-            for _ in range(width):
-                batcher.add(_warm_up_sequence(min(WARM_UP_TOKENS, cache.capacity_tokens - 2), table))
+            generations = [Generation() for _ in range(width)]
+            for generation in generations:
+                picker = Picker.seeded(Policy(), seed=0)
+                batcher.add(Sequence(generation, prompt_ids, 2, picker, TextStream(table)))
             while batcher.is_busy:
                 batcher.step()
+            for generation in generations:
+                generation.result(timeout_s=0)
     batcher.steps = batcher.completed = batcher.produced_tokens = 0
-
-
-def _warm_up_sequence(prompt_tokens: int, table: TokenTable) -> Sequence:
-    return Sequence(Generation(), [0] * prompt_tokens, 2, Picker.seeded(Policy(), 0), TextStream(table))

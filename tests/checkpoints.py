@@ -1,0 +1,171 @@
+"""Tiny checkpoints with random weights, and templates in the shape of Qwen's, for the engine's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+VISIBLE_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+CONTEXT_TOKENS = 512
+
+#: Qwen2.5 without tools: a default system prompt, contents as they are.
+QWEN2_TEMPLATE = """\
+{%- if messages[0].role != 'system' -%}
+<|im_start|>system
+You are a helpful assistant.<|im_end|>
+{% endif -%}
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+{% endif -%}"""
+
+#: Qwen3 without tools: older reasoning is dropped, and thinking can be switched off.
+QWEN3_TEMPLATE = """\
+{%- set ns = namespace(last_user=-1) -%}
+{%- for message in messages -%}
+{%- if message.role == 'user' and not message.content.startswith('<tool_response>') -%}
+{%- set ns.last_user = loop.index0 -%}
+{%- endif -%}
+{%- endfor -%}
+{%- for message in messages -%}
+{%- set answer = message.content -%}
+{%- set thought = '' -%}
+{%- if message.role == 'assistant' -%}
+{%- if message.reasoning_content is string -%}
+{%- set thought = message.reasoning_content -%}
+{%- elif '</think>' in answer -%}
+{%- set thought = answer.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') -%}
+{%- set answer = answer.split('</think>')[-1].lstrip('\\n') -%}
+{%- endif -%}
+{%- if loop.index0 > ns.last_user and (loop.last or thought) -%}
+{%- set answer = '<think>\\n' + thought.strip('\\n') + '\\n</think>\\n\\n' + answer.lstrip('\\n') -%}
+{%- endif -%}
+{%- endif -%}
+{{- '<|im_start|>' + message.role + '\\n' + answer + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- if enable_thinking is defined and enable_thinking is false -%}
+{{- '<think>\\n\\n</think>\\n\\n' -}}
+{%- endif -%}
+{%- endif -%}"""
+
+#: Qwen3.5 without tools: contents are trimmed, a user is needed, and the prompt itself opens the reasoning.
+QWEN3_5_TEMPLATE = """\
+{%- if messages | selectattr('role', 'equalto', 'user') | list | length == 0 -%}
+{{- raise_exception('No user query found in messages.') -}}
+{%- endif -%}
+{%- for message in messages -%}
+{%- if message.role == 'system' and not loop.first -%}
+{{- raise_exception('System message must be at the beginning.') -}}
+{%- endif -%}
+{{- '<|im_start|>' + message.role + '\\n' + (message.content | trim) + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' -}}
+{{- '<think>\\n' -}}
+{{- '\\n</think>\\n\\n' if enable_thinking is defined and enable_thinking is false -}}
+{%- endif -%}"""
+
+TEMPLATES: Mapping[str, str] = {"qwen2": QWEN2_TEMPLATE, "qwen3": QWEN3_TEMPLATE, "qwen3_5": QWEN3_5_TEMPLATE}
+
+#: Enough for a few merges, so that one token holds several characters and a character several tokens.
+CORPUS = (
+    "the answer to the question is in the text of the answer",
+    "你好 你好 你们好",
+    "naïve café naïve café",
+)
+
+
+def build_tokenizer(template: str) -> Any:
+    """A byte-level BPE with Qwen's pre-tokenizer in spirit, its NFC normalizer and its control tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(CORPUS * 10, trainer)
+    backend.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
+    )
+    backend.add_tokens([AddedToken(token, special=False, normalized=False) for token in VISIBLE_TOKENS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=template,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_checkpoint(
+    folder: Path, family: str = "qwen3", template: str = QWEN3_TEMPLATE, **generation: object
+) -> Path:
+    """A model of a family with random weights, wide enough in spread that greedy answers differ.
+
+    Its end-of-text token is never the best one: a greedy answer ends at its limit, a hot one somewhere.
+    """
+    import torch
+    import transformers
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    tokenizer = build_tokenizer(template)
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT_TOKENS,
+        initializer_range=0.5,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **EXTRA.get(family, {}),
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[tokenizer.eos_token_id] = 0.0
+    for name, value in generation.items():
+        setattr(model.generation_config, name, value)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+#: What only one family's configuration knows.
+EXTRA: Mapping[str, Mapping[str, object]] = {
+    "qwen3": {"head_dim": 16},
+    "qwen2_moe": {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+    },
+    "qwen3_moe": {"head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    "qwen3_next": {
+        "head_dim": 16,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
+}
