@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -24,8 +25,9 @@ def connection(base_url: str | None, api_key: str | None) -> dict[str, Any]:
     url = base_url or os.environ.get("QUILL_URL") or DEFAULT_URL
     key = api_key or os.environ.get("QUILL_API_KEY")
     try:
+        urlsplit(url)  # stricter than the next line about brackets
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
+    except (ValueError, httpx2.InvalidURL):
         raise GatewayUnreachable(f"{url!r} is not an http:// or https:// URL") from None
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise GatewayUnreachable(f"{url!r} is not an http:// or https:// URL")
