@@ -121,8 +121,9 @@ def _client_commands(store: Store) -> int:
 
 def left_of_stock(store: Store) -> int:
     with store.client.pipeline() as pipe:
-        waiting, unacked = pipe.llen("celery").hlen("unacked").execute()
-    return int(waiting + unacked)
+        pipe.llen("celery")
+        pipe.hlen("unacked")
+        return sum(pipe.execute())
 
 
 def stock_drain(store: Store, url: str, jobs: int) -> float:
