@@ -1,4 +1,4 @@
-"""Both clients behind the same blocking calls, so that one scenario runs on either; and their answers."""
+"""Both clients behind the same blocking calls, so that one scenario runs on either; and scripted answers."""
 
 from __future__ import annotations
 

@@ -71,14 +71,16 @@ def _show_outcome(job: Job) -> None:
 def _watch(look: Callable[[], list[Job]], *, is_single: bool) -> None:
     from rich.live import Live
 
-    found = look()
+    found, console = look(), stdout()
     try:
-        with Live(table(found), console=stdout(), auto_refresh=False) as live:
+        with Live(table(found), console=console, auto_refresh=False) as live:
             while not (is_single and found[0].state in TERMINAL):
                 time.sleep(_WATCH_S)
                 found = look()
                 live.update(table(found), refresh=True)
     except KeyboardInterrupt:
         return
-    if is_single:
-        _show_outcome(found[0])
+    if not console.is_terminal:
+        # Live ends the last line on a terminal only.
+        console.line()
+    _show_outcome(found[0])

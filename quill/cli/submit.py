@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quill.cli.output import Failed, connected, say, url_option, whisper
+from quill.errors import InvalidRequest, OutcomeError
 
 if TYPE_CHECKING:
     from quill.client import Client
@@ -66,7 +67,10 @@ def submit(
 
 def _text(prompt: str | None) -> str:
     is_piped = prompt is None or prompt == "-"
-    text = sys.stdin.read().rstrip("\n") if is_piped else prompt
+    try:
+        text = sys.stdin.read().rstrip("\n") if is_piped else prompt
+    except UnicodeDecodeError as error:
+        raise click.UsageError("The text on stdin is not UTF-8.") from error
     if not text:
         raise click.UsageError("The prompt is empty.")
     return text
@@ -79,15 +83,25 @@ def _request(fields: dict[str, Any]) -> JobRequest:
 
 
 def _requests(path: Path, fields: dict[str, Any]) -> list[JobRequest]:
-    # Not splitlines(): a prompt may hold one of the other characters that it takes for a line's end.
-    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    if path.suffix != ".jsonl":
-        return [_request({"prompt": line, **fields}) for line in lines]
     try:
-        entries = [json.loads(line) for line in lines]
-        return [_request({**fields, **entry}) for entry in entries]
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path.name} is not UTF-8.") from error
+    # Not splitlines(): a prompt may hold one of the other characters that it takes for a line's end.
+    lines = enumerate(text.split("\n"), start=1)
+    return [_from_line(path, number, line.rstrip("\r"), fields) for number, line in lines if line.strip()]
+
+
+def _from_line(path: Path, number: int, line: str, fields: dict[str, Any]) -> JobRequest:
+    """What the line says goes before the command's options."""
+    where = f"{path.name}, line {number}"
+    try:
+        said = json.loads(line) if path.suffix == ".jsonl" else {"prompt": line}
+        return _request({**fields, **said})
     except (TypeError, ValueError) as error:
-        raise click.UsageError(f"{path.name}: every line must be one JSON object: {error}") from error
+        raise click.UsageError(f"{where}: this is not one JSON object.") from error
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{where}: {error.message}", faults=error.faults) from error
 
 
 def _print(job: Job, as_json: bool) -> None:
@@ -154,8 +168,6 @@ def _many(client: Client, requests: list[JobRequest], no_wait: bool, as_json: bo
 
 def _has_been_shown(job: Job, as_json: bool) -> bool:
     """Whether the job is well; a failure is told, but does not keep the other answers back."""
-    from quill.errors import OutcomeError
-
     try:
         _print(job, as_json)
     except OutcomeError as error:

@@ -63,7 +63,8 @@ def parsed_request(fields: Mapping[str, Any]) -> JobRequest:
     try:
         return JobRequest.model_validate(dict(fields))
     except ValidationError as error:
-        raise InvalidRequest(faults=_faults(error)) from error
+        message = "The request has fields that are missing, unknown or out of range."
+        raise InvalidRequest(message, faults=_faults(error)) from error
 
 
 def _faults(error: ValidationError) -> tuple[Fault, ...]:

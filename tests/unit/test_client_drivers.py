@@ -272,7 +272,7 @@ def test_a_batch_that_fails_tells_what_was_accepted(client: Open) -> None:
 
 def test_waiting_for_many_has_one_time_for_all(client: Open) -> None:
     script = Script(answer(succeeded_json("a")), answer(job_json("b")))
-    with pytest.raises(BatchIncomplete, match=r"[Jj]ob b was still") as caught:
+    with pytest.raises(BatchIncomplete, match="Job b was still") as caught:
         client(script).wait_many(["a", "b"], timeout_s=0, concurrency=1)
     assert isinstance(caught.value.__cause__, TimeoutError)
 
@@ -283,27 +283,3 @@ def test_a_defect_in_the_callers_progress_is_not_hidden(client: Open) -> None:
 
     with pytest.raises(ZeroDivisionError):
         client(httpx2.MockTransport(echo)).submit_many(["a", "b"], on_progress=fail)
-
-
-def test_the_environment_names_the_gateway_and_the_key(
-    kind: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QUILL_URL", "http://elsewhere:81/under")
-    monkeypatch.setenv("QUILL_API_KEY", "secret")
-    script = Script(answer({}))
-    with opened(kind, base_url=None, transport=script) as opened_client:
-        opened_client.health()
-    assert str(script.seen[0].url) == "http://elsewhere:81/under/v1/health"
-    assert script.seen[0].headers["authorization"] == "Bearer secret"
-
-
-def test_without_a_key_none_is_sent(client: Open) -> None:
-    script = Script(answer({}))
-    client(script).health()
-    assert "authorization" not in script.seen[0].headers
-
-
-@pytest.mark.parametrize("url", ["gateway:8000", "ftp://gateway", "http://", "http://[", "redis://x"])
-def test_an_address_that_is_none_is_refused_at_once(kind: str, url: str) -> None:
-    with pytest.raises(GatewayUnreachable, match="is not a"), opened(kind, base_url=url):
-        pass

@@ -109,15 +109,16 @@ def test_news_between_failures_starts_their_count_again() -> None:
 
 
 def test_a_gateway_that_only_repeats_the_status_is_given_up() -> None:
+    told_and_cut: tuple[Answer, ...] = (OPEN, Piece(RUNNING), CUT)
     with pytest.raises(GatewayUnreachable):
-        followed(*(answer for _ in range(9) for answer in (OPEN, Piece(RUNNING), CUT)))
+        followed(*told_and_cut * 9)
 
 
 def test_a_silent_connection_that_held_for_a_while_was_no_failure() -> None:
     clock = iter(float(at) for at in range(0, 10_000, int(SOUND_AFTER_S)))
     feed = follow("job_1", Policy(1, draw=lambda: 1.0, clock=lambda: next(clock)))
-    silent = (answer for _ in range(9) for answer in (OPEN, Piece(b": keep-alive\n\n"), CUT))
-    events, _ = driven(feed, *silent, OPEN, Piece(DONE))
+    silent: tuple[Answer, ...] = (OPEN, Piece(b": keep-alive\n\n"), CUT)
+    events, _ = driven(feed, *silent * 9, OPEN, Piece(DONE))
     assert len(events) == 1
 
 
@@ -154,3 +155,10 @@ def test_kinds_of_events_and_fields_of_a_later_gateway_are_passed_over() -> None
 def test_an_id_is_quoted_into_its_path() -> None:
     _, sent = driven(follow("../x?y", Policy()), OPEN, Piece(DONE))
     assert sent[0].call.path == "/v1/jobs/..%2Fx%3Fy/events"
+
+
+def test_a_connection_that_brings_no_news_does_not_lose_the_place() -> None:
+    answers = (OPEN, Piece(delta(1)), CUT, OPEN, Piece(RUNNING), CUT, OPEN, Piece(delta(2) + DONE))
+    events, sent = followed(*answers)
+    assert [step.call.headers.get("last-event-id") for step in sent] == [None, "1.1-0", "1.1-0"]
+    assert text_of(events) == "1 2 "

@@ -29,13 +29,12 @@ def pauses_of(*answers: Answer, policy: Policy = POLICY, until_s: float | None =
     """The pause before every sending but the first. Raises what the flow raises."""
     flow = exchange(CALL, policy, until_s=until_s)
     pauses = [next(flow).pause_s]
-    value = None
     try:
         for one in answers:
             pauses.append(flow.send(one).pause_s)
     except StopIteration as end:
-        value = end.value
-    assert value in (None, answers[-1])
+        given = end.value
+    assert given is answers[-1]
     return pauses[1:]
 
 

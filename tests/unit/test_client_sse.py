@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ def test_single_bytes_give_the_same_events() -> None:
 @given(cuts=st.lists(st.integers(0, len(STREAM))))
 def test_cuts_anywhere_change_nothing(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    assert parsed(*(STREAM[a:b] for a, b in itertools.pairwise(edges))) == EVENTS
+    assert parsed(*(STREAM[a:b] for a, b in pairwise(edges))) == EVENTS
 
 
 @given(st.lists(st.binary()))
