@@ -1,8 +1,7 @@
-"""Training examples as token ids, and how they are gathered into batches."""
+"""Training conversations as token ids, and how they are gathered into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -25,9 +24,6 @@ EARLIER_FAMILIES = ("add", "subtract", "fact", "fallback")
 
 #: Share of conversations in which the model thinks first.
 THINKING_SHARE = 0.3
-
-#: Sums in one drill.
-DRILL_SUMS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +85,13 @@ def conversation(rng: Random, growth: float) -> Example:
     return encode(case, earlier, _system(rng))
 
 
-def drill(rng: Random) -> Example:
-    """Bare sums, line by line. A sum costs 9 tokens here and 45 in a conversation, so arithmetic
-    is learnt here and only its clothes there."""
-    ids: list[int] = []
-    labels: list[int] = []
-    for _ in range(DRILL_SUMS):
-        case = draw(rng, rng.choice(("add", "subtract")), growth=1.0)
-        question = f"{case.bare}=".encode()
-        answer = f"{case.expected}\n".encode()
-        ids += [*question, *answer]
-        labels += [IGNORED] * len(question) + [*answer]
-    return Example(ids, labels)
-
-
-def batches(rng: Random, growth: float, drill_share: float, batch_tokens: int) -> Iterator[list[Example]]:
-    """One shuffled round of batches, each of like lengths and at most `batch_tokens` with its padding."""
+def batches(rng: Random, growth: float, batch_tokens: int) -> list[list[Example]]:
+    """A shuffled round of batches, each of like lengths and at most `batch_tokens` with its padding."""
     examples = sorted((conversation(rng, growth) for _ in range(1024)), key=len)
     groups: list[list[Example]] = [[]]
     for item in examples:
-        if (len(groups[-1]) + 1) * len(item) > batch_tokens:
+        if groups[-1] and (len(groups[-1]) + 1) * len(item) > batch_tokens:
             groups.append([])
         groups[-1].append(item)
-    drills = int(len(groups) * drill_share / (1 - drill_share))
-    groups += [[drill(rng) for _ in range(batch_tokens // (DRILL_SUMS * 9))] for _ in range(drills)]
     rng.shuffle(groups)
-    yield from groups
+    return groups

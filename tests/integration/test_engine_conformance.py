@@ -73,7 +73,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def endless(engine: Engine, count: int) -> list[Handle]:
-    """Running requests that take a second and more: their callback holds up the engine."""
+    """Running requests that last a second or more on any machine: their callback holds up the engine."""
     handles = [engine.submit(ask("Go on.", max_tokens=LONG_TOKENS), hold_up) for _ in range(count)]
     wait_until(lambda: all(handle.produced_tokens for handle in handles))
     return handles

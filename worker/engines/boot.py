@@ -116,6 +116,13 @@ def _warm_up(batcher: Batcher, cache: SlotCache, table: TokenTable) -> None:
                 batcher.add(Sequence(generation, prompt_ids, 2, picker, TextStream(table)))
             while batcher.is_busy:
                 batcher.step()
-            for generation in generations:
-                generation.result(timeout_s=0)
+            _require_answers(generations)
     batcher.steps = batcher.completed = batcher.produced_tokens = 0
+
+
+def _require_answers(generations: list[Generation]) -> None:
+    try:
+        for generation in generations:
+            generation.result(timeout_s=0)
+    except EngineError as error:
+        raise EngineError("The model was loaded, but it does not run; the log has the details.") from error
