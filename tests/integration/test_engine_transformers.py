@@ -1,4 +1,4 @@
-"""The slot batcher against the model's own `generate`, and what happens when the model fails."""
+"""The slot batcher against the model's own `generate`, on every family that it serves."""
 
 from __future__ import annotations
 
@@ -6,28 +6,24 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from quill.errors import EngineError, InvalidRequest
+from quill.errors import InvalidRequest
 from quill.job import JobResult, Message
 from tests.checkpoints import QWEN3_5_TEMPLATE, build_tokenizer, save_checkpoint
 from worker.engines.base import GenerationRequest, Sampling
 from worker.engines.settings import EngineSettings
 from worker.engines.text import TextStream, TokenTable
-from worker.engines.transformers import DEVICE_LOST, TransformersEngine
+from worker.engines.transformers import TransformersEngine
 from worker.prompt.encoder import PromptEncoder
 
 FAMILIES = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
 SLOTS = 5
 WAIT_S = 20.0
-
-#: A character that only the prompt of a poisoned request holds.
-POISON = "☠"
 
 
 @pytest.fixture(scope="module")
@@ -193,122 +189,6 @@ def test_what_is_wrong_with_a_request_is_its_callers_alone(
     assert engine.submit(ask("Hi", max_tokens=3)).result(WAIT_S).usage.completion_tokens == 3
 
 
-def poisoned_id(engine: TransformersEngine) -> int:
-    """A token that no clean prompt holds: the last one of the poison's own bytes."""
-    booted = engine._booted
-    assert booted is not None
-    return booted.encoder.encode_content(POISON)[-1]
-
-
-def poison(
-    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.Tensor, Any], Any]
-) -> None:
-    """Lets `spoil` at every pass that reads the poison; it gets the rows that do, and the model's output."""
-    booted = engine._booted
-    assert booted is not None
-    body = booted.batcher._body
-    bad_id = poisoned_id(engine)
-    forward = body.forward
-
-    def poisoned_forward(*args: Any, **kwargs: Any) -> Any:
-        output = forward(*args, **kwargs)
-        rows = (kwargs["input_ids"] == bad_id).any(dim=1)
-        return spoil(rows, output) if rows.any() else output
-
-    monkeypatch.setattr(body, "forward", poisoned_forward)
-
-
-def explode(rows: torch.Tensor, output: Any) -> Any:
-    raise RuntimeError("index 4711 is out of bounds")
-
-
-def make_not_a_number(rows: torch.Tensor, output: Any) -> Any:
-    output.last_hidden_state[rows] = float("nan")
-    return output
-
-
-@pytest.mark.parametrize("spoil", [explode, make_not_a_number])
-def test_a_job_at_which_the_model_fails_takes_no_neighbour_with_it(
-    checkpoints: Path,
-    open_engine: Callable[..., TransformersEngine],
-    monkeypatch: pytest.MonkeyPatch,
-    spoil: Callable[[torch.Tensor, Any], Any],
-) -> None:
-    engine = open_engine(checkpoints / "qwen3", prefill_chunk_tokens=128)
-    clean = [ask(f"{i}", max_tokens=30) for i in range(12)]
-    expected = [engine.submit(request).result(WAIT_S) for request in clean]
-    poison(engine, monkeypatch, spoil)
-    handles = []
-    victims = []
-    for i, request in enumerate(clean):
-        handles.append(engine.submit(request))
-        if i % 3 == 0:
-            victims.append(engine.submit(ask(POISON, max_tokens=30)))
-    assert [handle.result(WAIT_S) for handle in handles] == expected
-    for victim in victims:
-        with pytest.raises(EngineError) as failure:
-            victim.result(WAIT_S)
-        assert "4711" not in failure.value.message
-    assert engine.stats().completed == 2 * len(clean) + len(victims)
-
-
-def test_not_a_number_does_not_outlive_its_job_in_the_slot(
-    checkpoints: Path, open_engine: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = open_engine(checkpoints / "qwen3", max_slots=2)
-    booted = engine._booted
-    assert booted is not None
-    layers = booted.batcher._cache.layers
-    # The narrow row takes the victim's slot and, beside the wide one, reads past its own end.
-    narrow, wide = ask("Hello", max_tokens=30), ask("word " * 60, max_tokens=30)
-    expected = [engine.submit(request).result(WAIT_S) for request in (narrow, wide)]
-
-    def spoil_slot(rows: torch.Tensor, output: Any) -> Any:
-        for layer in layers:
-            layer.values[0].fill_(float("nan"))
-        return make_not_a_number(rows, output)
-
-    poison(engine, monkeypatch, spoil_slot)
-    with pytest.raises(EngineError, match="not a number"):
-        engine.submit(ask(POISON)).result(WAIT_S)
-    handles = [engine.submit(request) for request in (narrow, wide)]
-    assert [handle.result(WAIT_S) for handle in handles] == expected
-
-
-def test_a_lost_device_gives_everyone_an_answer_and_the_engine_still_closes(
-    checkpoints: Path, open_engine: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = open_engine(checkpoints / "qwen3")
-    booted = engine._booted
-    assert booted is not None
-    handles = [engine.submit(ask(f"{i}", max_tokens=400)) for i in range(2 * SLOTS)]
-
-    def dead(*_: object, **__: object) -> None:
-        raise RuntimeError("device-side assert triggered")
-
-    monkeypatch.setattr("worker.engines.batcher.torch.ones", dead)
-    monkeypatch.setattr(booted.batcher._body, "forward", dead)
-    for handle in handles:
-        with pytest.raises(EngineError, match=DEVICE_LOST):
-            handle.result(WAIT_S)
-    with pytest.raises(EngineError, match=DEVICE_LOST):
-        engine.submit(ask("Hello"))
-    engine.close()
-
-
-def test_a_defect_in_the_batcher_itself_does_not_end_the_thread(
-    checkpoints: Path, open_engine: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = open_engine(checkpoints / "qwen3")
-    booted = engine._booted
-    assert booted is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(booted.batcher, "_settle", partial(explode, torch.empty(0)))
-        with pytest.raises(EngineError, match="The engine failed"):
-            engine.submit(ask("Hello", max_tokens=3)).result(WAIT_S)
-    assert engine.submit(ask("Hello", max_tokens=3)).result(WAIT_S).usage.completion_tokens == 3
-
-
 def test_one_thread_runs_torch(
     checkpoints: Path, open_engine: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,63 +223,3 @@ def test_the_engine_says_what_it_found_out_about_itself(
     assert info.tokenizer_json
     assert info.base_tokens > 0
     assert info.message_tokens > 0
-
-
-def reason_of_refusal(settings: EngineSettings) -> str:
-    engine = TransformersEngine(settings)
-    with pytest.raises(EngineError) as refusal:
-        engine.start()
-    with pytest.raises(EngineError):
-        engine.submit(ask("Hello"))
-    engine.close()
-    return refusal.value.message
-
-
-def test_a_model_that_is_nowhere_is_refused_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert "out of reach" in reason_of_refusal(EngineSettings("somebody/no-such-model"))
-    empty = reason_of_refusal(EngineSettings(str(tmp_path)))
-    assert "does not hold a text-generation model" in empty
-
-
-def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path)
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "safetensors" in reason_of_refusal(EngineSettings(str(folder)))
-
-
-def test_a_repositorys_own_code_is_never_run(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path)
-    config = (folder / "config.json").read_text(encoding="utf-8")
-    own = config.replace(
-        '"model_type": "qwen3"',
-        '"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}',
-    )
-    (folder / "config.json").write_text(own, encoding="utf-8")
-    (folder / "own.py").write_text("raise SystemExit('it ran')", encoding="utf-8")
-    assert "code from its own repository" in reason_of_refusal(EngineSettings(str(folder)))
-
-
-def test_layers_without_slots_are_refused(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path, "qwen3_next")
-    assert "linear_attention" in reason_of_refusal(EngineSettings(str(folder)))
-
-
-def test_a_budget_that_holds_no_slot_is_refused(checkpoints: Path) -> None:
-    settings = EngineSettings(str(checkpoints / "qwen3"), memory_budget_bytes=1000)
-    assert "does not hold one slot" in reason_of_refusal(settings)
-
-
-def test_a_model_that_cannot_run_fails_at_the_start(
-    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
-
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("no kernel image is available")
-
-    monkeypatch.setattr(Qwen3Model, "forward", broken)
-    reason = reason_of_refusal(EngineSettings(str(checkpoints / "qwen3"), memory_budget_bytes=2**24))
-    assert "does not run" in reason

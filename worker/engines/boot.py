@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
 from quill.errors import EngineError
+from worker.engines import host_memory
 from worker.engines.base import EngineInfo
 from worker.engines.batcher import Batcher
 from worker.engines.checkpoint import Checkpoint, load
@@ -89,7 +89,7 @@ def _free_share(device: torch.device) -> tuple[int, str]:
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
         return int(free_bytes * GPU_SHARE), f"{GPU_SHARE:.0%} of the GPU's free memory"
-    return int(psutil.virtual_memory().available * HOST_SHARE), f"{HOST_SHARE:.0%} of the free memory"
+    return int(host_memory.free_bytes() * HOST_SHARE), f"{HOST_SHARE:.0%} of the free memory"
 
 
 def _stop_ids(checkpoint: Checkpoint) -> frozenset[int]:

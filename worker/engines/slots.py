@@ -41,7 +41,7 @@ class Window:
 
 
 class SlotLayer(CacheLayerMixin):
-    """Keys and values, [slots, kv_heads, capacity + 1, head_dim]; padding goes to the last position."""
+    """Keys and values, [slots, kv_heads, capacity + 1, head_dim]; the last position is scratch."""
 
     supports_early_init = False
 
@@ -98,13 +98,14 @@ class SlotCache(Cache):
         queries = max(counts)
         reach = torch.arange(queries, device=self.device)
         first = torch.tensor(starts, device=self.device)[:, None]
-        valid = reach < torch.tensor(counts, device=self.device)[:, None]
         ids = torch.tensor(slots, device=self.device)
         are_neighbours = slots == list(range(slots[0], slots[0] + len(slots)))
         window = Window(
             rows=slice(slots[0], slots[0] + len(slots)) if are_neighbours else ids,
             slot_ids=ids[:, None],
-            write_at=torch.where(valid, first + reach, self.capacity_tokens),
+            # Padding lands past its row's end, where all is written before it is read; it must not land past
+            # the slot's end.
+            write_at=(first + reach).clamp(max=self.capacity_tokens),
             width=max(start + count for start, count in zip(starts, counts, strict=True)),
             queries=queries,
         )

@@ -84,9 +84,8 @@ class TransformersEngine:
             self._thread.join()
 
     def _run(self) -> None:
-        # Read once, when torch is first imported. An OpenMP thread that spins while it waits takes
-        # the core from
-        # whom it waits for: beside a busy neighbour on two cores a step took 240 to 400 ms; without, 19 ms.
+        # Read once, when torch is first imported. An OpenMP thread that spins while it waits takes the core
+        # from whom it waits for: beside a busy process on two cores a step took 240 ms, without that 19 ms.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from worker.engines.boot import boot
 

@@ -1,0 +1,165 @@
+"""What a failing model may take with it: its own job, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from quill.errors import EngineError
+from quill.job import Message
+from tests.checkpoints import save_checkpoint
+from worker.engines.base import GenerationRequest, Sampling
+from worker.engines.settings import EngineSettings
+from worker.engines.transformers import DEVICE_LOST, TransformersEngine
+
+SLOTS = 5
+WAIT_S = 20.0
+
+#: A character that only the prompt of a poisoned request holds.
+POISON = "☠"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def open_engine(model: Path) -> Iterator[Callable[[int], TransformersEngine]]:
+    opened: list[TransformersEngine] = []
+
+    def open_engine(slots: int) -> TransformersEngine:
+        settings = EngineSettings(
+            str(model), max_slots=slots, memory_budget_bytes=2**24, prefill_chunk_tokens=128, threads=1
+        )
+        opened.append(TransformersEngine(settings))
+        opened[-1].start()
+        return opened[-1]
+
+    yield open_engine
+    for engine in opened:
+        engine.close()
+
+
+def ask(text: str, max_tokens: int | None = None) -> GenerationRequest:
+    return GenerationRequest((Message(role="user", content=text),), Sampling(max_tokens=max_tokens))
+
+
+def poisoned_id(engine: TransformersEngine) -> int:
+    """A token that no clean prompt holds: the last one of the poison's own bytes."""
+    booted = engine._booted
+    assert booted is not None
+    return booted.encoder.encode_content(POISON)[-1]
+
+
+def poison(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.Tensor, Any], Any]
+) -> None:
+    """Lets `spoil` at every pass that reads the poison; it gets the rows that do, and the model's output."""
+    booted = engine._booted
+    assert booted is not None
+    body = booted.batcher._body
+    bad_id = poisoned_id(engine)
+    forward = body.forward
+
+    def poisoned_forward(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        rows = (kwargs["input_ids"] == bad_id).any(dim=1)
+        return spoil(rows, output) if rows.any() else output
+
+    monkeypatch.setattr(body, "forward", poisoned_forward)
+
+
+def explode(rows: torch.Tensor, output: Any) -> Any:
+    raise RuntimeError("index 4711 is out of bounds")
+
+
+def make_not_a_number(rows: torch.Tensor, output: Any) -> Any:
+    output.last_hidden_state[rows] = float("nan")
+    return output
+
+
+@pytest.mark.parametrize("spoil", [explode, make_not_a_number])
+def test_a_job_at_which_the_model_fails_takes_no_neighbour_with_it(
+    open_engine: Callable[[int], TransformersEngine],
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[torch.Tensor, Any], Any],
+) -> None:
+    engine = open_engine(SLOTS)
+    clean = [ask(f"{i}", max_tokens=30) for i in range(12)]
+    expected = [engine.submit(request).result(WAIT_S) for request in clean]
+    poison(engine, monkeypatch, spoil)
+    handles = []
+    victims = []
+    for i, request in enumerate(clean):
+        handles.append(engine.submit(request))
+        if i % 3 == 0:
+            victims.append(engine.submit(ask(POISON, max_tokens=30)))
+    assert [handle.result(WAIT_S) for handle in handles] == expected
+    for victim in victims:
+        with pytest.raises(EngineError) as failure:
+            victim.result(WAIT_S)
+        assert "4711" not in failure.value.message
+    assert engine.stats().completed == 2 * len(clean) + len(victims)
+
+
+def test_not_a_number_does_not_outlive_its_job_in_the_slot(
+    open_engine: Callable[[int], TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(2)
+    booted = engine._booted
+    assert booted is not None
+    layers = booted.batcher._cache.layers
+    # The narrow row takes the victim's slot and, beside the wide one, reads past its own end.
+    narrow, wide = ask("Hello", max_tokens=30), ask("word " * 60, max_tokens=30)
+    expected = [engine.submit(request).result(WAIT_S) for request in (narrow, wide)]
+
+    def spoil_slot(rows: torch.Tensor, output: Any) -> Any:
+        for layer in layers:
+            layer.values[0].fill_(float("nan"))
+        return make_not_a_number(rows, output)
+
+    poison(engine, monkeypatch, spoil_slot)
+    with pytest.raises(EngineError, match="not a number"):
+        engine.submit(ask(POISON)).result(WAIT_S)
+    handles = [engine.submit(request) for request in (narrow, wide)]
+    assert [handle.result(WAIT_S) for handle in handles] == expected
+
+
+def test_a_lost_device_gives_everyone_an_answer_and_the_engine_still_closes(
+    open_engine: Callable[[int], TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(SLOTS)
+    booted = engine._booted
+    assert booted is not None
+    handles = [engine.submit(ask(f"{i}", max_tokens=400)) for i in range(2 * SLOTS)]
+
+    def dead(*_: object, **__: object) -> None:
+        raise RuntimeError("device-side assert triggered")
+
+    monkeypatch.setattr("worker.engines.batcher.torch.ones", dead)
+    monkeypatch.setattr(booted.batcher._body, "forward", dead)
+    for handle in handles:
+        with pytest.raises(EngineError, match=DEVICE_LOST):
+            handle.result(WAIT_S)
+    with pytest.raises(EngineError, match=DEVICE_LOST):
+        engine.submit(ask("Hello"))
+    engine.close()
+
+
+def test_a_defect_in_the_batcher_itself_does_not_end_the_thread(
+    open_engine: Callable[[int], TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(SLOTS)
+    booted = engine._booted
+    assert booted is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(booted.batcher, "_settle", partial(explode, torch.empty(0)))
+        with pytest.raises(EngineError, match="The engine failed"):
+            engine.submit(ask("Hello", max_tokens=3)).result(WAIT_S)
+    assert engine.submit(ask("Hello", max_tokens=3)).result(WAIT_S).usage.completion_tokens == 3
