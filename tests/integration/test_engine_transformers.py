@@ -221,5 +221,6 @@ def test_the_engine_says_what_it_found_out_about_itself(
     assert info.slots == 2
     assert "512 bytes a token; 2 slots x 512 tokens" in info.memory_plan
     assert info.tokenizer_json
+    assert "tokenizer_json" not in repr(info)
     assert info.base_tokens > 0
     assert info.message_tokens > 0

@@ -7,7 +7,7 @@ failure never touches its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from quill.job import JobResult, Message
@@ -56,7 +56,8 @@ class EngineInfo:
     #: A human's line: how slots and capacity came out of the memory budget.
     memory_plan: str
     #: The tokenizer as `tokenizer.json` bytes, so that a gateway can count; ``None`` if there is none.
-    tokenizer_json: bytes | None = None
+    #: Megabytes of it: never part of a log line.
+    tokenizer_json: bytes | None = field(default=None, repr=False)
     #: Tokens that the chat template adds at most: once a prompt, and for every message.
     base_tokens: int = 0
     message_tokens: int = 0
