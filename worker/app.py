@@ -10,7 +10,7 @@ from celery.apps.worker import Worker as CeleryWorker
 from celery.worker import WorkController, components
 from kombu import Queue
 
-from quill.broker import RUN_TASK, parse_ticket
+from quill.broker import ACCEPTED_CONTENT, RUN_TASK, parse_ticket
 from quill.settings import WorkerSettings
 from worker.steps import Attendance
 
@@ -38,6 +38,7 @@ def celery_config(settings: WorkerSettings) -> Mapping[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_pool_limit": 1,
+        "accept_content": ACCEPTED_CONTENT,
         "task_ignore_result": True,
         "task_acks_late": True,
         "worker_prefetch_multiplier": 1,

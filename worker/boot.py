@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 from celery import signals
 
+from quill.broker import hush_root_warning
 from quill.errors import QuillError
 from quill.ids import new_worker_id
 from quill.log import configure
@@ -112,6 +113,7 @@ def create_worker(
 def boot(settings: WorkerSettings) -> int:
     """Loads the model, then serves until a signal ends it. Gives the exit status."""
     configure(settings)
+    hush_root_warning()
     worker_id = new_worker_id()
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
     engine = create_engine(settings)

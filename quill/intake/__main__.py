@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from celery import signals
 
+from quill.broker import hush_root_warning
 from quill.intake.app import create_intake
 from quill.log import configure
 from quill.settings import IntakeSettings
@@ -14,6 +15,7 @@ _log = structlog.get_logger(__name__)
 
 def serve(settings: IntakeSettings) -> int:
     configure(settings)
+    hush_root_warning()
     signals.setup_logging.connect(lambda **_: None, weak=False)
     signals.worker_ready.connect(lambda **_: _log.info("ready", action="intake_ready"), weak=False)
     worker = create_intake(settings).Worker(

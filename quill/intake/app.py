@@ -16,7 +16,7 @@ from kombu import Queue as CeleryQueue
 from pydantic import ValidationError
 
 from quill import ids
-from quill.broker import GENERATE_TASK
+from quill.broker import ACCEPTED_CONTENT, GENERATE_TASK
 from quill.errors import IdempotencyConflict, InvalidRequest, QuillError, Unavailable
 from quill.intake.signature import TENANT_HEADER, tenant_of
 from quill.job import JobRequest
@@ -49,6 +49,7 @@ def celery_config(settings: IntakeSettings) -> Mapping[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "accept_content": ACCEPTED_CONTENT,
         "task_queues": [CeleryQueue(queue, exchange="", routing_key=queue)],
         "task_default_queue": queue,
         "task_acks_late": True,
