@@ -37,7 +37,10 @@ docstring is the default message, so it says what to do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:  # pydantic, a tenth of a second of every `quill --help`
+    from quill.job import JobFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,20 @@ class OutcomeError(QuillError):
     """The job ended without a result."""
 
     code = "no_result"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        job_id: str | None = None,
+        fault: JobFault | None = None,
+        faults: tuple[Fault, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        """``fault`` is the job's own ``error``; ``None`` if it ended without a word."""
+        super().__init__(message, faults=faults, retry_after_s=retry_after_s)
+        self.job_id = job_id
+        self.fault = fault
 
 
 class JobFailed(OutcomeError):

@@ -112,7 +112,7 @@ def _by_status(status: int) -> type[QuillError]:
 def result_of(job: Job) -> JobResult:
     """The result of an ended job.
 
-    Raises ``JobFailed``, ``JobCancelled`` or ``JobExpired`` with the fault's message; the error that the
+    Raises ``JobFailed``, ``JobCancelled`` or ``JobExpired`` with the job's id and fault; the error that the
     fault's code stands for is its ``__cause__``.
     """
     if job.state is State.SUCCEEDED and job.result is not None:
@@ -121,6 +121,7 @@ def result_of(job: Job) -> JobResult:
         raise UnexpectedAnswer(f"Job {job.id} is {job.state} and has no result.")
     kind = _OUTCOMES[job.state]
     if job.error is None:
-        raise kind(f"Job {job.id} is {job.state}.")
+        raise kind(f"Job {job.id} is {job.state}.", job_id=job.id)
     cause = BY_CODE.get(job.error.code, EngineError)(job.error.message)
-    raise kind(f"Job {job.id} is {job.state}: {job.error.message} ({job.error.code})") from cause
+    message = f"Job {job.id} is {job.state}: {job.error.message} ({job.error.code})"
+    raise kind(message, job_id=job.id, fault=job.error) from cause

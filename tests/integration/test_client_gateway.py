@@ -112,8 +112,10 @@ def test_a_job_without_a_result_is_an_error(
 ) -> None:
     job = client.submit("Hi")
     finish(store, claim(store), state=state)
-    with pytest.raises(error, match=job.id):
+    with pytest.raises(error, match=job.id) as caught:
         client.result(job, timeout_s=20)
+    assert caught.value.job_id == job.id
+    assert caught.value.fault == client.get(job.id).error
 
 
 def test_waiting_for_a_job_that_nobody_runs_ends_in_time(client: Any) -> None:

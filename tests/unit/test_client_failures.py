@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from quill.errors import (
     Unavailable,
     WorkerLost,
 )
-from quill.job import Job
+from quill.job import Job, JobFault
 from tests.clients import job_json, succeeded_json
 
 
@@ -118,6 +119,8 @@ def test_every_other_end_of_a_job_is_an_error_of_its_own(state: str, kind: type[
     fault = {"code": "worker_lost", "message": "Workers were lost."}
     with pytest.raises(kind, match=r"job_1 is .*Workers were lost\. \(worker_lost\)") as caught:
         result_of(ended(**job_json(state=state, error=fault)))
+    assert caught.value.job_id == "job_1"
+    assert caught.value.fault == JobFault(code="worker_lost", message="Workers were lost.")
     assert type(caught.value.__cause__) is WorkerLost
 
 
@@ -129,8 +132,16 @@ def test_an_unknown_fault_keeps_its_words() -> None:
 
 
 def test_a_job_may_have_ended_without_a_word() -> None:
-    with pytest.raises(JobFailed, match="job_1 is failed"):
+    with pytest.raises(JobFailed, match="job_1 is failed") as caught:
         result_of(ended(**job_json(state="failed")))
+    assert (caught.value.job_id, caught.value.fault) == ("job_1", None)
+
+
+def test_an_outcome_crosses_to_another_process_whole() -> None:
+    fault = JobFault(code="worker_lost", message="Workers were lost.")
+    sent = JobFailed("Job job_1 is failed.", job_id="job_1", fault=fault)
+    received = pickle.loads(pickle.dumps(sent))
+    assert (str(received), received.job_id, received.fault) == (str(sent), "job_1", fault)
 
 
 def test_a_job_under_way_has_no_result() -> None:
