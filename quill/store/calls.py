@@ -13,9 +13,6 @@ from quill.states import State, allowed_from
 from quill.store.call import Call, Reply
 from quill.store.record import job_of
 
-#: How long an Idempotency-Key is remembered.
-IDEMPOTENCY_TTL_MS = 86_400_000
-
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -31,7 +28,8 @@ class Submission:
     max_queued_jobs: int
     #: Tells one body from another; only read beside an idempotency key.
     fingerprint: str = "-"
-    #: A digest of the caller's Idempotency-Key; empty for none.
+    #: A digest of the caller's Idempotency-Key, which stands for this job exactly as long as the job can be
+    #: read; empty for none.
     idempotency_digest: str = ""
     weight: float = 1.0
     #: The Celery result to which the outcome is published; empty for none.
@@ -125,7 +123,6 @@ def admit(submission: Submission) -> Call[Admission]:
         request.model_dump_json(by_alias=True, exclude_defaults=True),
         submission.fingerprint,
         submission.idempotency_digest,
-        IDEMPOTENCY_TTL_MS,
         round((request.start_by_s or 0) * 1000),
         round(submission.result_ttl_s * 1000),
         submission.max_queued_jobs,

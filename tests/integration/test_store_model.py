@@ -44,6 +44,7 @@ class Expected:
     """What the model knows of a job."""
 
     tenant: str
+    idempotency_key: str
     state: State = State.QUEUED
     attempt: int = 0
     token: str = ""
@@ -89,12 +90,27 @@ class Queue(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from(TENANTS), job_class=st.sampled_from(JobClass), cost=st.integers(1, 500))
     def admit(self, tenant: str, job_class: JobClass, cost: int) -> None:
         request = JobRequest.model_validate({"prompt": "x", "class": job_class})
-        wanted = submission(tenant=tenant, request=request, cost_tokens=cost)
+        key = ids.new_token()
+        wanted = submission(
+            tenant=tenant, request=request, cost_tokens=cost, idempotency_digest=key, fingerprint=key
+        )
         first = self.store.run(calls.admit(wanted))
         again = self.store.run(calls.admit(wanted))
         assert not first.is_replay
         assert again.is_replay
-        self.expected[first.job_id] = Expected(tenant)
+        self.expected[first.job_id] = Expected(tenant, key)
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def submit_again_with_the_same_key(self, data: st.DataObject) -> None:
+        """A caller repeats itself at any later time, whatever has become of its job."""
+        job_id = data.draw(st.sampled_from(sorted(self.expected)))
+        job = self.expected[job_id]
+        repeated = submission(
+            tenant=job.tenant, idempotency_digest=job.idempotency_key, fingerprint=job.idempotency_key
+        )
+        found = self.store.run(calls.admit(repeated))
+        assert (found.job_id, found.is_replay) == (job_id, True)
 
     @rule(worker=st.sampled_from(WORKERS))
     def join(self, worker: str) -> None:

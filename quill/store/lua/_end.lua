@@ -32,10 +32,12 @@ end
 -- its lease before.
 local function retire(id, job, state, outcome)
   local record = key('job', id)
-  local more = redis.call('HMGET', record, 'ttl', 'reply')
+  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem')
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
   redis.call('PEXPIRE', record, ttl_ms)
+  -- In the same millisecond: a key that ends later replays nothing, one that ends sooner doubles its job.
+  if more[3] then redis.call('PEXPIRE', key('idem', job.tenant, more[3]), ttl_ms) end
   redis.call('PEXPIRE', key('request', id), ttl_ms)
   redis.call('SET', key('result', id), outcome, 'PX', ttl_ms)
   redis.call('PEXPIRE', key('out', id, job.attempt), ttl_ms)

@@ -4,7 +4,7 @@
 --   request:<id>  result:<id>         STRING  JSON that Lua never parses
 --   out:<id>:<attempt>                STREAM  one attempt's output
 --   events                            STREAM  every change of state, every flush of output; trimmed
---   idem:<tenant>:<digest>            STRING  "<id> <fingerprint of the body>"
+--   idem:<tenant>:<digest>            STRING  "<id> <fingerprint of the body>"; lives as long as job:<id>
 --   reply:<celery id>                 STRING  the job whose outcome goes to this Celery result
 --   owned:<tenant>                    ZSET    the tenant's jobs by time of admission (us)
 --   expiry                            ZSET    "<id> <tenant>" by when the record is gone (ms)
@@ -21,7 +21,7 @@
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)
 --   tokenizer:<digest>                STRING  a tokenizer.json, compressed by zlib
---   recent:<model>                    LIST    the last 100 ends: JSON of times and tokens
+--   recent:<model>                    LIST    the last 100 ends: JSON of times and tokens; expires after a day
 --   sweep                             HASH    when it last ran, until when leases are spared (ms)
 --
 -- The model's Celery list is <namespace>.run.<model>.

@@ -2,17 +2,17 @@
 -- admit: (nothing) -> QUEUED, all or nothing, and a ticket at once if a slot is free.
 -- USES  keys, line
 -- KEYS  namespace
--- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, idem_ttl_ms, start_by_ms, ttl_ms, max_queued, stream, celery_id
+-- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id
 -- GIVES {OK, id, position|false} admitted | {REPLAY, id, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
 
 local id, tenant, model, class, weight, cost, request, fingerprint = unpack(ARGV, 1, 8)
-local idem_digest, idem_ttl_ms, start_by_ms, ttl_ms, max_queued, stream, celery_id = unpack(ARGV, 9, 15)
+local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id = unpack(ARGV, 9, 14)
 
 if redis.call('EXISTS', key('job', id)) == 1 then return {'REPLAY', id, false} end
 local idem = idem_digest ~= '' and key('idem', tenant, idem_digest)
-local earlier = idem and redis.call('GET', idem)
-if earlier then
-  local earlier_id, earlier_print = string.match(earlier, '^(%S+) (%S+)$')
+local earlier_id, earlier_print = string.match(idem and redis.call('GET', idem) or '', '^(%S+) (%S+)$')
+-- A key whose job is gone stands for nothing: what comes with it now is a new request.
+if earlier_id and redis.call('EXISTS', key('job', earlier_id)) == 1 then
   if earlier_print ~= fingerprint then return {'CONFLICT'} end
   return {'REPLAY', earlier_id, false}
 end
@@ -26,7 +26,11 @@ redis.call('HSET', key('job', id), 'state', 'queued', 'tenant', tenant, 'model',
   'weight', weight, 'cost', cost, 'order', order, 'seq', 0, 'attempt', 0, 'token', '', 'lost', 0,
   'created', digits(NOW_US), 'ttl', ttl_ms, 'stream', stream)
 redis.call('SET', key('request', id), request)
-if idem then redis.call('SET', idem, id .. ' ' .. fingerprint, 'PX', idem_ttl_ms) end
+if idem then
+  -- However long the job waits and runs, its key waits too; it gets its end together with the record.
+  redis.call('HSET', key('job', id), 'idem', idem_digest)
+  redis.call('SET', idem, id .. ' ' .. fingerprint)
+end
 if celery_id ~= '' then
   redis.call('HSET', key('job', id), 'reply', celery_id)
   redis.call('SET', key('reply', celery_id), id)

@@ -6,6 +6,8 @@
 -- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, tail, measures
 -- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job
 
+local RECENT_TTL_MS = 86400000
+
 local id, attempt, token, to_state, allowed_from, outcome, produced, tail, measures = unpack(ARGV)
 
 local job = load_job(id)
@@ -26,5 +28,6 @@ redis.call('HSET', key('job', id), 'produced', produced)
 retire(id, job, to_state, outcome)
 redis.call('LPUSH', key('recent', job.model), measures)
 redis.call('LTRIM', key('recent', job.model), 0, 99)
+redis.call('PEXPIRE', key('recent', job.model), RECENT_TTL_MS)
 pump(job.model)
 return {'OK', to_state}
