@@ -42,6 +42,8 @@ class Admission:
     #: Rank in the tenant's line, from 1; ``None`` if a ticket is out already or it was admitted before.
     position: int | None
     is_replay: bool
+    #: Of the job, also of one that was admitted before; seconds since the epoch by the store's clock.
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def admit(submission: Submission) -> Call[Admission]:
     """Raises ``IdempotencyConflict`` or ``QueueFull``."""
 
     def parse(code: str, reply: Reply) -> Admission:
-        return Admission(reply[0].decode(), reply[1], code == "REPLAY")
+        job_id, created_us, position = reply
+        return Admission(job_id.decode(), position, code == "REPLAY", int(created_us) / 1_000_000)
 
     request = submission.request
     arguments = (

@@ -51,6 +51,13 @@ def test_a_repeat_finds_the_job_whatever_became_of_it(store: Store, state: State
         submit(store, body="another")
 
 
+def test_an_admission_tells_when_its_job_was_made_by_the_stores_clock(store: Store) -> None:
+    first = submit(store)
+    job = store.run(calls.read(TENANT, [first.job_id]))[0]
+    assert job is not None
+    assert first.created_at == submit(store).created_at == job.created_at
+
+
 @pytest.mark.parametrize("body", ["body", "another"])
 def test_once_the_job_is_gone_its_key_may_be_used_anew(store: Store, body: str) -> None:
     first = submit(store, result_ttl_s=0.02)

@@ -3,18 +3,22 @@
 -- USES  keys, line
 -- KEYS  namespace
 -- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id
--- GIVES {OK, id, position|false} admitted | {REPLAY, id, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
+-- GIVES {OK, id, created_us, position|false} admitted | {REPLAY, id, created_us, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
 
 local id, tenant, model, class, weight, cost, request, fingerprint = unpack(ARGV, 1, 8)
 local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id = unpack(ARGV, 9, 14)
 
-if redis.call('EXISTS', key('job', id)) == 1 then return {'REPLAY', id, false} end
+local function created_us(known_id) return redis.call('HGET', key('job', known_id), 'created') end
+
+local created = created_us(id)
+if created then return {'REPLAY', id, created, false} end
 local idem = idem_digest ~= '' and key('idem', tenant, idem_digest)
 local earlier_id, earlier_print = string.match(idem and redis.call('GET', idem) or '', '^(%S+) (%S+)$')
 -- A key whose job is gone stands for nothing: what comes with it now is a new request.
-if earlier_id and redis.call('EXISTS', key('job', earlier_id)) == 1 then
+created = earlier_id and created_us(earlier_id)
+if created then
   if earlier_print ~= fingerprint then return {'CONFLICT'} end
-  return {'REPLAY', earlier_id, false}
+  return {'REPLAY', earlier_id, created, false}
 end
 if celery_id ~= '' and redis.call('EXISTS', key('reply', celery_id)) == 1 then return {'CONFLICT'} end
 
@@ -45,4 +49,4 @@ enter_line(id, {model = model, class = class, tenant = tenant, order = order})
 announce(id, 'queued', 0)
 pump(model)
 local rank = redis.call('ZRANK', line_of(model, class, tenant), id)
-return {'OK', id, rank and rank + 1}
+return {'OK', id, digits(NOW_US), rank and rank + 1}
