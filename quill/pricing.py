@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from quill.errors import ContextLengthExceeded
+from quill.errors import ContextLengthExceeded, QuillError
 from quill.job import JobRequest
 
 #: Bytes of a typical token; only ever used for an estimate.
 _BYTES_PER_TOKEN = 4
+
+
+class TokenizersMissing(QuillError):
+    """To count a long prompt takes the tokenizers package. Run `pip install 'quill-queue[producer]'`."""
+
+    code = "tokenizers_missing"
+
 
 #: Counts the tokens of one text, as the model's tokenizer sees it.
 CountTokens = Callable[[str], int]
@@ -95,9 +102,14 @@ def measure(
 
 
 def tokenizer_count(tokenizer_json: bytes) -> CountTokens:
-    """A counter from a published tokenizer; text that spells a control token counts as plain text."""
-    from tokenizers import Tokenizer
+    """A counter from a published tokenizer; text that spells a control token counts as plain text.
 
+    Raises ``TokenizersMissing``.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise TokenizersMissing from error
     tokenizer = Tokenizer.from_buffer(tokenizer_json)
     tokenizer.encode_special_tokens = True
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))

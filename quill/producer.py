@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-import zlib
 from types import TracebackType
 from typing import Self
 
-from redis.exceptions import RedisError
-
 from quill import ids
+from quill.admission import Admitter
 from quill.errors import JobNotFound
 from quill.job import Job, JobRequest
-from quill.pricing import ModelFacts, Price, estimate, measure, surely_fits, tokenizer_count
-from quill.settings import IntakeSettings
+from quill.settings import AdmissionSettings
 from quill.states import TERMINAL
 from quill.store import calls
-from quill.store.calls import Admission, Submission
-from quill.store.run import Store, translated
+from quill.store.run import Store
 
 _POLL_FIRST_S = 0.01
 _POLL_AT_MOST_S = 0.5
@@ -27,8 +23,9 @@ class Queue:
     """Not safe for two threads to close; everything else may be shared."""
 
     def __init__(self, redis_url: str, *, tenant: str = "local", namespace: str = "quill") -> None:
-        self._settings = IntakeSettings(redis_url=redis_url, namespace=namespace)
-        self._store = Store.connect(self._settings)
+        settings = AdmissionSettings(redis_url=redis_url, namespace=namespace)
+        self._store = Store.connect(settings)
+        self._admitter = Admitter(self._store, settings)
         self._tenant = tenant
 
     def __enter__(self) -> Self:
@@ -45,17 +42,15 @@ class Queue:
     def submit(self, request: JobRequest, *, idempotency_key: str | None = None) -> str:
         """Gives the job's id.
 
-        Raises ``ContextLengthExceeded``, ``IdempotencyConflict`` or ``Unavailable``.
+        The same ``idempotency_key`` gives the same job for as long as that job can be read. Raises
+        ``ModelNotFound``, ``ContextLengthExceeded``, ``TokenizersMissing`` (only a long prompt has to be
+        counted), ``IdempotencyConflict`` or ``Unavailable``.
         """
         digest = ids.fingerprint(self._tenant, idempotency_key) if idempotency_key else ""
-        return admit(
-            self._store,
-            self._settings,
-            self._tenant,
-            request,
-            job_id=ids.new_job_id(),
-            idempotency_digest=digest,
-        ).job_id
+        admission = self._admitter.admit(
+            self._tenant, request, job_id=ids.new_job_id(), idempotency_digest=digest
+        )
+        return admission.job_id
 
     def get(self, job_id: str) -> Job:
         """Raises ``JobNotFound``."""
@@ -79,44 +74,3 @@ class Queue:
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _POLL_AT_MOST_S)
         return job
-
-
-def admit(
-    store: Store,
-    settings: IntakeSettings,
-    tenant: str,
-    request: JobRequest,
-    *,
-    job_id: str,
-    idempotency_digest: str = "",
-    celery_id: str = "",
-) -> Admission:
-    """Prices a request and admits it. Raises what ``Queue.submit`` raises."""
-    model = request.model or settings.default_model
-    price = _price(store, request, model, settings.default_max_tokens)
-    submission = Submission(
-        job_id=job_id,
-        tenant=tenant,
-        model=model,
-        request=request,
-        cost_tokens=price.cost_tokens,
-        result_ttl_s=settings.result_ttl_s,
-        max_queued_jobs=settings.max_queued_jobs,
-        fingerprint=ids.fingerprint(request.model_dump_json(by_alias=True)),
-        idempotency_digest=idempotency_digest,
-        celery_id=celery_id,
-    )
-    return store.run(calls.admit(submission))
-
-
-def _price(store: Store, request: JobRequest, model: str, default_max_tokens: int) -> Price:
-    try:
-        fields = store.client.hgetall(store.keys.model(model))
-        facts = ModelFacts.of(fields)  # type: ignore[arg-type]  # the client does not decode
-        if facts is None or surely_fits(request, facts):
-            return estimate(request, default_max_tokens)
-        packed = store.client.get(store.keys.tokenizer(facts.tokenizer)) if facts.tokenizer else None
-    except RedisError as error:
-        raise translated(error) from error
-    count = tokenizer_count(zlib.decompress(packed)) if isinstance(packed, bytes) else None
-    return measure(request, facts, default_max_tokens, count)

@@ -58,18 +58,23 @@ class Settings(BaseSettings):
         return url
 
 
-class GatewaySettings(Settings):
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65_535)
+class AdmissionSettings(Settings):
+    """What everybody who admits jobs shares: the gateway, the intake and a producer beside the store."""
+
     #: The model of a request that names none.
     default_model: ModelName = "quill-tiny"
     #: Models that may be asked for before any worker has ever served them.
     models: tuple[ModelName, ...] = ()
+    default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
+
+
+class GatewaySettings(AdmissionSettings):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     #: Long-polls answer after this long at the latest, whatever was asked for.
     max_wait_s: float = Field(default=60.0, gt=0)
     keep_alive_s: float = Field(default=15.0, gt=0, description="Pause between comments on a silent stream.")
-    default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
     #: Health: above or below these the service is called degraded.
     slow_response_s: float = 10.0
     high_memory_mb: float = 1_000.0
@@ -103,10 +108,8 @@ class WorkerSettings(Settings):
         return path.name if path.is_dir() else self.model
 
 
-class IntakeSettings(Settings):
+class IntakeSettings(AdmissionSettings):
     #: Signs the tenant's header on messages of stock Celery programs. Without it every message is `local`'s.
     intake_secret: SecretStr | None = None
-    default_model: ModelName = "quill-tiny"
     #: A message whose intake died comes back after this long.
     visibility_timeout_s: float = Field(default=10.0, gt=0)
-    default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)

@@ -16,11 +16,11 @@ from kombu import Queue as CeleryQueue
 from pydantic import ValidationError
 
 from quill import ids
+from quill.admission import Admitter
 from quill.broker import ACCEPTED_CONTENT, GENERATE_TASK
 from quill.errors import IdempotencyConflict, InvalidRequest, QuillError, Unavailable
 from quill.intake.signature import TENANT_HEADER, tenant_of
 from quill.job import JobRequest
-from quill.producer import admit
 from quill.settings import IntakeSettings
 from quill.store.run import Store
 
@@ -73,6 +73,7 @@ def parsed(request: object) -> JobRequest:
 
 def create_intake(settings: IntakeSettings) -> Celery:
     store = Store.connect(settings)
+    admitter = Admitter(store, settings)
     app = Celery("quill-intake", set_as_current=False)
     app.config_from_object(celery_config(settings))
 
@@ -83,7 +84,7 @@ def create_intake(settings: IntakeSettings) -> Celery:
         tenant = tenant_of((self.request.headers or {}).get(TENANT_HEADER), settings.intake_secret)
         job_id = ids.derived_job_id(tenant, celery_id)
         try:
-            admission = admit(store, settings, tenant, parsed(request), job_id=job_id, celery_id=celery_id)
+            admission = admitter.admit(tenant, parsed(request), job_id=job_id, celery_id=celery_id)
         except Unavailable as error:
             raise self.retry(exc=error, countdown=_RETRY_S, max_retries=None) from error
         except IdempotencyConflict:

@@ -53,6 +53,15 @@ def test_a_bad_request_fails_under_the_callers_id(program: Celery, fleet: Fleet)
 
 
 @pytest.mark.timeout(60)
+def test_a_mistyped_model_fails_under_the_callers_id(program: Celery, fleet: Fleet, store: Store) -> None:
+    fleet.start("quill.intake").wait_for("intake_ready")
+    task = send(program, {"prompt": "hello", "model": "quill-tinny"})
+    with pytest.raises(Exception, match="No such model"):
+        task.get(timeout=20)  # type: ignore[attr-defined]  # celery has no types
+    assert store.run(calls.page("local", None, 10)) == []
+
+
+@pytest.mark.timeout(60)
 def test_a_message_that_comes_twice_makes_one_job(program: Celery, fleet: Fleet, store: Store) -> None:
     intake = fleet.start("quill.intake")
     intake.wait_for("intake_ready")

@@ -21,10 +21,11 @@ from quill.errors import (
     IdempotencyConflict,
     JobNotCancellable,
     JobNotFound,
+    ModelNotFound,
     StoreUnavailable,
 )
 from quill.job import JobClass, JobRequest
-from quill.pricing import ModelFacts
+from quill.pricing import ModelFacts, TokenizersMissing
 from quill.states import State
 from quill.store import calls
 from quill.store.run import Store
@@ -33,6 +34,14 @@ from tests.processes import eventually
 from tests.valkey import ValkeyServer
 
 ASKED = JobRequest(prompt="What is 17 + 25?", model=MODEL)
+#: By its bytes it is longer than the model's context, by its words it is not.
+LONG = JobRequest(prompt="considerable " * 20, model=MODEL, max_tokens=10)
+
+
+@pytest.fixture(autouse=True)
+def known_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator has named the model, so that it may be asked for before its first worker."""
+    monkeypatch.setenv("QUILL_MODELS", f'["{MODEL}"]')
 
 
 @pytest.fixture
@@ -143,8 +152,7 @@ def test_a_prompt_that_surely_fits_is_estimated_from_its_bytes(queue: Queue, sto
 def test_a_long_prompt_is_counted_by_the_published_tokenizer(queue: Queue, store: Store) -> None:
     publish_tokenizer(store, "d1")
     join(store, tokenizer="d1")
-    fits = JobRequest(prompt="considerable " * 20, model=MODEL, max_tokens=10)
-    assert cost_of(store, queue.submit(fits)) == 20 + 5 + 5 + 10
+    assert cost_of(store, queue.submit(LONG)) == 20 + 5 + 5 + 10
     with pytest.raises(ContextLengthExceeded, match="60 tokens"):
         queue.submit(JobRequest(prompt="considerable " * 60, model=MODEL))
 
@@ -153,6 +161,74 @@ def test_without_a_published_tokenizer_a_long_prompt_is_estimated(queue: Queue, 
     join(store)
     with pytest.raises(ContextLengthExceeded):
         queue.submit(JobRequest(prompt="x" * 4 * 60, model=MODEL))
+
+
+def test_a_tokenizer_is_read_and_parsed_once(queue: Queue, store: Store) -> None:
+    publish_tokenizer(store, "d1")
+    join(store, tokenizer="d1")
+    first = cost_of(store, queue.submit(LONG))
+    store.client.delete(store.keys.tokenizer("d1"))
+    assert cost_of(store, queue.submit(LONG)) == first
+
+
+def test_tokenizers_are_told_apart_by_their_digests(queue: Queue, store: Store) -> None:
+    publish_tokenizer(store, "d1")
+    join(store, tokenizer="d1")
+    by_words = cost_of(store, queue.submit(LONG))
+    join(store, tokenizer="unpublished")
+    with pytest.raises(ContextLengthExceeded):
+        queue.submit(LONG)
+    join(store, tokenizer="d1")
+    assert cost_of(store, queue.submit(LONG)) == by_words
+
+
+@pytest.mark.parametrize("junk", [b"junk", zlib.compress(b"junk")])
+def test_a_tokenizer_that_cannot_be_read_counts_as_none(queue: Queue, store: Store, junk: bytes) -> None:
+    store.client.set(store.keys.tokenizer("d1"), junk)
+    join(store, tokenizer="d1")
+    with pytest.raises(ContextLengthExceeded):
+        queue.submit(LONG)
+
+
+def test_without_the_tokenizers_package_a_long_prompt_names_what_to_install(
+    queue: Queue, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    publish_tokenizer(store, "d1")
+    join(store, tokenizer="d1")
+    assert queue.submit(ASKED)
+    with pytest.raises(TokenizersMissing, match=r"quill-queue\[producer\]"):
+        queue.submit(LONG)
+
+
+def test_a_mistyped_model_is_refused_instead_of_queued_for_ever(queue: Queue, store: Store) -> None:
+    with pytest.raises(ModelNotFound):
+        queue.submit(JobRequest(prompt="Hi", model="quill-tinny"))
+    assert store.client.keys("*") == []
+
+
+def test_a_model_is_known_once_a_worker_has_served_it(queue: Queue, store: Store) -> None:
+    request = JobRequest(prompt="Hi", model="new")
+    with pytest.raises(ModelNotFound):
+        queue.submit(request)
+    store.run(calls.join("w", "new", 1, "{}", ModelFacts(context_tokens=60)))
+    store.run(calls.leave("w", "new"))
+    assert queue.get(queue.submit(request)).model == "new"
+
+
+def test_the_default_model_may_be_asked_for_before_its_first_worker(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUILL_DEFAULT_MODEL", "ours")
+    with Queue(valkey.url) as queue:
+        assert queue.get(queue.submit(JobRequest(prompt="Hi"))).model == "ours"
+        assert queue.get(queue.submit(JobRequest(prompt="Hi", model="ours"))).model == "ours"
+
+
+def test_the_same_request_is_the_same_however_it_is_written(queue: Queue) -> None:
+    plain = JobRequest(prompt="Hi", model=MODEL, metadata={"a": "1", "b": "2"})
+    spelled_out = JobRequest(prompt="Hi", model=MODEL, metadata={"b": "2", "a": "1"}, stream=False)
+    assert queue.submit(plain, idempotency_key="k1") == queue.submit(spelled_out, idempotency_key="k1")
 
 
 def test_a_store_that_is_away_is_a_typed_error() -> None:
