@@ -8,10 +8,17 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.defects import log_defect
+from gateway.problems import problem
+from quill.errors import InternalError
 
 _log = structlog.get_logger(__name__)
 
+#: What proxies note for a client that went away before it was answered.
+_CLIENT_LEFT = 499
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
@@ -43,6 +50,12 @@ class Access:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_named)
+            except ClientDisconnect:
+                status = status or _CLIENT_LEFT
+            except Exception as error:  # the server would log its text, which may be a prompt
+                log_defect("internal_error", error)
+                if not status:
+                    await problem(InternalError(), request_id)(scope, receive, send_named)
             finally:
                 route = scope.get("route")
                 _log.info(

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
-from gateway.directory import Directory, Model
+from gateway.directory import Directory
+from gateway.patience import patience
 from quill import ids
-from quill.errors import Fault, InvalidRequest, ModelNotFound
+from quill.admission import fingerprint
+from quill.errors import Fault, InvalidRequest, JobNotFound, ModelNotFound
 from quill.job import Job, JobRequest
-from quill.pricing import Price, estimate, measure, surely_fits
+from quill.pricing import ModelFacts, Price, estimate, measure, surely_fits
 from quill.settings import GatewaySettings
 from quill.states import State
 from quill.store import calls
 from quill.store.calls import Submission
-from quill.store.run import AsyncStore, translated
+from quill.store.run import AsyncStore
 
 _KEY_AT_MOST = 255
 
@@ -45,10 +44,12 @@ class Admission:
         self._settings = settings
 
     async def admit(self, tenant: str, request: JobRequest, idempotency_key: str | None) -> Admitted:
-        """Raises ``ModelNotFound``, ``ContextLengthExceeded`` and what `admit` of the store raises."""
+        """Raises ``ModelNotFound``, ``ContextLengthExceeded``, what `admit` of the store raises, and
+        ``JobNotFound`` for a key whose job has just gone.
+        """
         digest = idempotency_digest(tenant, idempotency_key)
         model = request.model or self._settings.default_model
-        price = await self._price(request, await self._known(model))
+        price = await self._price(request, await self._facts(model))
         submission = Submission(
             job_id=ids.new_job_id(),
             tenant=tenant,
@@ -57,31 +58,33 @@ class Admission:
             cost_tokens=price.cost_tokens,
             result_ttl_s=self._settings.result_ttl_s,
             max_queued_jobs=self._settings.max_queued_jobs,
-            fingerprint=ids.fingerprint(request.model_dump_json(by_alias=True)) if digest else "-",
+            fingerprint=fingerprint(request) if digest else "-",
             idempotency_digest=digest,
         )
-        admission = await self._store.run(calls.admit(submission))
-        if admission.is_replay:
+        async with patience(self._settings):
+            admission = await self._store.run(calls.admit(submission))
+            if not admission.is_replay:
+                return Admitted(_fresh(submission, admission), is_replay=False)
             earlier = (await self._store.run(calls.read(tenant, [admission.job_id])))[0]
-            if earlier is not None:
-                return Admitted(earlier, is_replay=True)
-        return Admitted(_fresh(submission, admission), admission.is_replay)
+        if earlier is None:
+            raise JobNotFound
+        # Our own id comes back when only the reply to the first try was lost.
+        return Admitted(earlier, is_replay=earlier.id != submission.job_id)
 
-    async def _known(self, name: str) -> Model | None:
-        model = await self._directory.model(name)
-        if model is None and name != self._settings.default_model and name not in self._settings.models:
-            raise ModelNotFound
-        return model
+    async def _facts(self, model: str) -> ModelFacts | None:
+        """``None`` for a model of ours that no worker has served yet."""
+        facts = await self._directory.facts(model)
+        if facts is None:
+            ours = {self._settings.default_model, *self._settings.models, *self._directory.snapshot.models}
+            if model not in ours:
+                raise ModelNotFound
+        return facts
 
-    async def _price(self, request: JobRequest, model: Model | None) -> Price:
-        facts = model.facts if model else None
+    async def _price(self, request: JobRequest, facts: ModelFacts | None) -> Price:
         default_max_tokens = self._settings.default_max_tokens
         if facts is None or surely_fits(request, facts):
             return estimate(request, default_max_tokens)
-        try:
-            count = await self._directory.counter(facts.tokenizer)
-        except RedisError as error:
-            raise translated(error) from error
+        count = await self._directory.counter(facts.tokenizer)
         return await asyncio.to_thread(measure, request, facts, default_max_tokens, count)
 
 
@@ -94,6 +97,6 @@ def _fresh(submission: Submission, admission: calls.Admission) -> Job:
         job_class=submission.request.job_class,
         stream=submission.request.stream,
         position=admission.position,
-        created_at=time.time(),
+        created_at=admission.created_at,
         metadata=dict(submission.request.metadata),
     )

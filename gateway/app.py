@@ -5,50 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
-import structlog
 from fastapi import FastAPI
 
 from gateway import problems
 from gateway.access import Access
 from gateway.admission import Admission
+from gateway.background import keep_doing
+from gateway.contract import PROBLEMS, openapi_of
 from gateway.directory import Directory
 from gateway.events import Events
 from gateway.routes import jobs, service, stream
 from gateway.state import Gateway
-from quill.errors import Unavailable
 from quill.settings import GatewaySettings
 from quill.store import calls
 from quill.store.run import AsyncStore
 
-_log = structlog.get_logger(__name__)
 
-_RETRY_S = 1.0
-
-
-async def sweep_forever(store: AsyncStore) -> None:
+async def sweep(gateway: Gateway) -> float:
     """Anyone sweeps; what is overdue waits for nobody in particular."""
-    is_away = False
-    while True:
-        try:
-            sweep = await store.run(calls.sweep())
-        except Unavailable:
-            if not is_away:
-                _log.warning("cannot sweep, the store is away", action="sweep_away")
-            is_away = True
-            await asyncio.sleep(_RETRY_S)
-        else:
-            is_away = False
-            await asyncio.sleep(sweep.next_due_ms / 1000)
+    swept = await gateway.run(calls.sweep())
+    return swept.next_due_ms / 1000
 
 
 @asynccontextmanager
 async def background(gateway: Gateway) -> AsyncIterator[None]:
     """Runs what the gateway does beside answering."""
     tasks = [
-        asyncio.create_task(gateway.directory.keep_fresh(), name="directory"),
-        asyncio.create_task(gateway.events.read(), name="events"),
-        asyncio.create_task(sweep_forever(gateway.store), name="sweep"),
+        asyncio.create_task(keep_doing("directory", gateway.directory.keep_fresh)),
+        asyncio.create_task(keep_doing("events", gateway.events.read)),
+        asyncio.create_task(keep_doing("sweep", partial(sweep, gateway))),
     ]
     try:
         yield
@@ -64,12 +51,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with AsyncExitStack() as stack:
             store = AsyncStore.connect(settings)
             stack.push_async_callback(store.close)
-            directory = Directory(store)
+            # The reader's own: its blocking read holds a connection all the time.
+            reading = AsyncStore.connect(settings, max_connections=1)
+            stack.push_async_callback(reading.close)
+            directory = Directory(store, settings)
             app.state.gateway = Gateway(
                 settings=settings,
                 store=store,
                 directory=directory,
-                events=Events(store),
+                events=Events(reading, settings.store_timeout_s),
                 admission=Admission(store, directory, settings),
             )
             await stack.enter_async_context(background(app.state.gateway))
@@ -85,6 +75,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     problems.install(app)
     for routes in (stream, jobs, service):
-        app.include_router(routes.router)
+        app.include_router(routes.router, responses=PROBLEMS)
+    app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.add_middleware(Access)
     return app

@@ -16,6 +16,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 #: Deeper than any request of ours; the parser's own stack is far away from it.
 DEPTH_AT_MOST = 32
+#: Wrong places that one answer names; a body can have as many as it has bytes.
+FAULTS_AT_MOST = 20
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
@@ -89,5 +91,12 @@ async def read_model(request: Request, model: type[Model], max_bytes: int) -> Mo
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        faults = tuple(fault_of(one) for one in error.errors(include_url=False, include_input=False))
-        raise InvalidRequest(faults=faults) from None
+        raise InvalidRequest(faults=_faults_of(error)) from None
+
+
+def _faults_of(error: ValidationError) -> tuple[Fault, ...]:
+    found = error.errors(include_url=False, include_input=False)
+    refused = {one["loc"][:depth] for one in found for depth in range(1, len(one["loc"]))}
+    # A list whose only items were refused is called too short besides, which it was not.
+    own = [one for one in found if one["type"] != "too_short" or one["loc"] not in refused]
+    return tuple(fault_of(one) for one in own[:FAULTS_AT_MOST])

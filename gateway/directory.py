@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
+from gateway.patience import patience
+from quill.errors import Unavailable
 from quill.pricing import CountTokens, ModelFacts, tokenizer_count
+from quill.settings import GatewaySettings
 from quill.store.run import AsyncStore
 
 _log = structlog.get_logger(__name__)
 
 REFRESH_S = 1.0
-#: Unknown names in requests must not become a load on the store.
-_FORCED_REFRESH_S = 0.25
 _TOKENIZERS_KEPT = 8
 
 
@@ -49,38 +49,45 @@ class Snapshot:
 
 
 class Directory:
-    def __init__(self, store: AsyncStore) -> None:
+    def __init__(self, store: AsyncStore, settings: GatewaySettings) -> None:
         self._store = store
+        self._settings = settings
         self._refreshed_s = float("-inf")
         self._lock = asyncio.Lock()
-        self._counters: dict[str, CountTokens] = {}
+        self._counters: dict[str, CountTokens | None] = {}
         self.snapshot = Snapshot()
         self.is_reachable = False
 
-    async def keep_fresh(self) -> None:
-        while True:
-            await self.refresh()
-            await asyncio.sleep(REFRESH_S)
+    async def keep_fresh(self) -> float:
+        """One refresh. Raises ``Unavailable``."""
+        await self.refresh()
+        return REFRESH_S
 
-    async def model(self, name: str) -> Model | None:
-        """The model, after a fresh look if its name is new."""
-        if name not in self.snapshot.models or self.snapshot.models[name].facts is None:
-            await self.refresh(no_sooner_than_s=_FORCED_REFRESH_S)
-        return self.snapshot.models.get(name)
+    async def facts(self, name: str) -> ModelFacts | None:
+        """What the model's workers published, asked for if it is not known yet. Raises ``Unavailable``."""
+        model = self.snapshot.models.get(name)
+        if model and model.facts:
+            return model.facts
+        # Its first worker may have joined since the last refresh, and no prompt is accepted that cannot fit.
+        async with patience(self._settings):
+            fields: Any = await self._store.client.hgetall(self._store.keys.model(name))
+        return _facts(fields)
 
     async def refresh(self, no_sooner_than_s: float = 0.0) -> None:
+        """Does nothing so soon after the last one. Raises ``Unavailable``."""
         async with self._lock:
             if time.monotonic() - self._refreshed_s < no_sooner_than_s:
                 return
-            self._refreshed_s = time.monotonic()
             try:
-                self.snapshot = await self._read()
-            except RedisError:
-                if self.is_reachable:
-                    _log.warning("the store is away", action="store_away")
-                self.is_reachable = False
-            else:
+                async with patience(self._settings):
+                    self.snapshot = await self._read()
                 self.is_reachable = True
+            except Unavailable:
+                self.is_reachable = False
+                raise
+            finally:
+                # Its end: those who waited here while the store hung must not try one after the other.
+                self._refreshed_s = time.monotonic()
 
     async def _read(self) -> Snapshot:
         client, keys = self._store.client, self._store.keys
@@ -108,29 +115,49 @@ class Directory:
         return Snapshot(models, tuple(workers))
 
     async def counter(self, digest: str) -> CountTokens | None:
-        """The published tokenizer's count; raises the client's errors if the store does not answer."""
+        """The published tokenizer's count, ``None`` if there is none. Raises ``Unavailable``."""
         if not digest:
             return None
         if digest not in self._counters:
-            packed: Any = await self._store.client.get(self._store.keys.tokenizer(digest))
+            async with patience(self._settings):
+                packed: Any = await self._store.client.get(self._store.keys.tokenizer(digest))
             if packed is None:
                 return None
-            counter = await asyncio.to_thread(lambda: tokenizer_count(zlib.decompress(packed)))
+            counter = await asyncio.to_thread(_unpacked, packed)
             while len(self._counters) >= _TOKENIZERS_KEPT:
                 del self._counters[next(iter(self._counters))]
             self._counters[digest] = counter
         return self._counters[digest]
 
 
+def _unpacked(packed: bytes) -> CountTokens | None:
+    try:
+        return tokenizer_count(zlib.decompress(packed))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        _log.warning(
+            "a published tokenizer cannot be read",
+            action="tokenizer_unreadable",
+            error_type=type(error).__name__,
+        )
+        return None
+
+
 def _model(name: str, fields: dict[bytes, bytes], recent: list[bytes]) -> Model:
-    ends = [json.loads(entry) for entry in recent]
+    ends = [_object(entry) for entry in recent]
     return Model(
         name=name,
-        facts=ModelFacts.of(fields),
+        facts=_facts(fields),
         capacity=int(fields.get(b"capacity", 0)),
         waiting=int(fields.get(b"waiting", 0)),
         recent=tuple(end for end in ends if end),
     )
+
+
+def _facts(fields: dict[bytes, bytes]) -> ModelFacts | None:
+    try:
+        return ModelFacts.of(fields)
+    except ValueError:
+        return None
 
 
 def _worker(worker_id: str, fields: dict[bytes, bytes], now_ms: float) -> Worker:
@@ -139,5 +166,14 @@ def _worker(worker_id: str, fields: dict[bytes, bytes], now_ms: float) -> Worker
         model=fields.get(b"model", b"").decode(),
         slots=int(fields.get(b"slots", 0)),
         silent_s=round(max(now_ms - float(fields.get(b"seen", 0)), 0) / 1000, 3),
-        report=json.loads(fields.get(b"report", b"{}")),
+        report=_object(fields.get(b"report", b"{}")),
     )
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """What a worker wrote, which may be of another version: no object, no report."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

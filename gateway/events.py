@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import structlog
 from redis.exceptions import RedisError
 
-from quill.store.run import AsyncStore
+from quill.store.run import AsyncStore, translated
 
-_log = structlog.get_logger(__name__)
-
-#: Below every socket timeout, so that a silent stream is not taken for a dead server.
-_BLOCK_MS = 1000
+_BLOCK_S = 1.0
 _BATCH = 1000
-_RETRY_S = 0.25
 
 
 class Bell:
@@ -32,13 +28,24 @@ class Bell:
     async def wait(self, timeout_s: float) -> None:
         """Returns at the next ring, or after the time."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         self._event.clear()
 
 
+def entries_of(reply: Any) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """What XREAD found, in whichever shape redis-py gives it: `?protocol=3` in the URL makes it another."""
+    for _, entries in reply.items() if isinstance(reply, dict) else reply:
+        yield from entries[0] if entries and isinstance(entries[0], list) else entries
+
+
 class Events:
-    def __init__(self, store: AsyncStore) -> None:
+    def __init__(self, store: AsyncStore, store_timeout_s: float) -> None:
         self._store = store
+        # Below the socket's timeout, so that a silent stream is not taken for a dead server; 0 is for ever.
+        self._block_ms = math.ceil(min(_BLOCK_S, store_timeout_s / 2) * 1000)
+        #: The last entry seen; ``None`` if some may have been missed.
+        self._last: bytes | None = None
         self._bells: dict[str, set[Bell]] = {}
 
     @contextmanager
@@ -54,35 +61,29 @@ class Events:
             if not bells:
                 del self._bells[job_id]
 
-    async def read(self) -> None:
-        last = b"$"
-        while True:
-            try:
-                last = await self._read_on(last)
-            except RedisError:
-                _log.warning("the event stream is away", action="events_away")
-                await asyncio.sleep(_RETRY_S)
-                # What happened meanwhile is unknown: everybody looks again.
-                last = b"$"
+    async def read(self) -> float:
+        """One read. Raises ``Unavailable``."""
+        try:
+            if self._last is None:
+                self._last = await self._newest()
+                # What happened before is unknown, and from here on nothing is missed: everybody looks again.
                 self._ring_all()
+            await self._read_on(self._last)
+        except RedisError as error:
+            self._last = None
+            raise translated(error) from error
+        return 0.0
 
-    async def _read_on(self, last: bytes) -> bytes:
+    async def _read_on(self, last: bytes) -> None:
         events = self._store.keys.events
-        reply: Any = await self._store.client.xread({events: last}, count=_BATCH, block=_BLOCK_MS)
-        if not reply:
-            return last if last != b"$" else await self._newest()
-        streams = reply.items() if isinstance(reply, dict) else reply
-        for _, entries in streams:
-            batch = entries[0] if entries and isinstance(entries[0], list) else entries
-            for entry_id, fields in batch:
-                last = entry_id
-                self._ring(fields)
-        return last
+        reply: Any = await self._store.client.xread({events: last}, count=_BATCH, block=self._block_ms)
+        for entry_id, fields in entries_of(reply):
+            self._last = entry_id
+            self._ring(fields)
 
     async def _newest(self) -> bytes:
         """The last entry's id: a fixed place to read on from, where `$` would skip what comes between."""
         newest: Any = await self._store.client.xrevrange(self._store.keys.events, count=1)
-        self._ring_all()
         return newest[0][0] if newest else b"0"
 
     def _ring(self, fields: dict[bytes, bytes]) -> None:

@@ -27,8 +27,13 @@ class Check:
         return fields
 
 
+def _numbers(reports: Iterable[Mapping[str, Any]], name: str) -> list[float]:
+    """What workers wrote, where it is a number: theirs may be another version."""
+    return [value for report in reports if isinstance(value := report.get(name), int | float)]
+
+
 def _mean(ends: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    values = [end[name] for end in ends if end.get(name) is not None]
+    values = _numbers(ends, name)
     return round(fmean(values), 3) if values else None
 
 
@@ -43,7 +48,8 @@ def checks(snapshot: Snapshot, settings: GatewaySettings, *, is_store_up: bool) 
     means = averages(snapshot)
     response_s = None if means["total_ms"] is None else means["total_ms"] / 1000
     reports = [worker.report for worker in snapshot.workers]
-    memory_mb = max((report.get("rss_bytes", 0) / 1e6 for report in reports), default=None)
+    rss_bytes = _numbers(reports, "rss_bytes")
+    memory_mb = max(rss_bytes) / 1e6 if rss_bytes else None
     speed = means["tokens_per_s"]
     unserved = [model for model in snapshot.models.values() if model.waiting and not model.capacity]
     return [

@@ -1,21 +1,20 @@
-"""Errors as application/problem+json (RFC 9457); no text of a library and no input of a caller gets in."""
+"""Errors as application/problem+json (RFC 9457); of what was sent, only short names of fields get in."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from quill.errors import (
     Fault,
-    InternalError,
     InvalidRequest,
     JobNotCancellable,
     MethodNotAllowed,
@@ -24,34 +23,50 @@ from quill.errors import (
     RouteNotFound,
 )
 
-_log = structlog.get_logger(__name__)
-
 MEDIA_TYPE = "application/problem+json"
+#: Characters of a field's name that an answer repeats.
+_NAME_AT_MOST = 64
+#: For errors that say only that the same request may be sent again.
+_RETRY_AFTER_S = 1.0
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable: what a program should look at.")
+    request_id: str
+    errors: tuple[Fault, ...] | None = None
 
 
 def pointer(path: Sequence[str | int]) -> str:
-    """RFC 6901, as a URI fragment."""
-    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """RFC 6901, as a URI fragment. It ends before a name that is too long to be repeated."""
+    short = itertools.takewhile(lambda part: len(part) <= _NAME_AT_MOST, map(str, path))
+    return "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in short)
 
 
 def problem(error: QuillError, request_id: str) -> Response:
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "detail": error.message,
-        "code": error.code,
-        "request_id": request_id,
-    }
-    if error.faults:
-        body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    body = Problem(
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=error.message,
+        code=error.code,
+        request_id=request_id,
+        errors=error.faults or None,
+    )
     headers: dict[str, str] = {}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None and error.retryable:
+        retry_after_s = _RETRY_AFTER_S
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(retry_after_s))
     if isinstance(error, JobNotCancellable):
         # OpenAI's SDKs repeat a 409 unless they are told not to.
         headers["x-should-retry"] = "false"
-    return Response(json.dumps(body), error.status, headers, MEDIA_TYPE)
+    return Response(body.model_dump_json(exclude_none=True), error.status, headers, MEDIA_TYPE)
 
 
 #: pydantic's error types -> our sentences; its own can quote the input.
@@ -109,7 +124,7 @@ def _of_http(error: HTTPException) -> QuillError:
 
 
 def install(app: FastAPI) -> None:
-    """Every error of the application leaves through here."""
+    """Every error of a route leaves through here; a defect of ours is answered by `Access`."""
 
     def request_id(request: Request) -> str:
         return str(request.scope.get("request_id", ""))
@@ -128,8 +143,3 @@ def install(app: FastAPI) -> None:
         response = problem(_of_http(error), request_id(request))
         response.headers.update(error.headers or {})
         return response
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("request failed", action="internal_error", exc_info=error)
-        return problem(InternalError(), request_id(request))

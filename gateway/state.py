@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from gateway.admission import Admission
 from gateway.directory import Directory
 from gateway.events import Events
+from gateway.patience import patience
 from quill.errors import JobNotFound
 from quill.job import Job
 from quill.settings import GatewaySettings
 from quill.store import calls
+from quill.store.call import Call
 from quill.store.run import AsyncStore
+
+T = TypeVar("T")
 
 #: Waiters look again after this long even if no bell rang.
 LOOK_AGAIN_S = 10.0
@@ -28,9 +32,14 @@ class Gateway:
     events: Events
     admission: Admission
 
+    async def run(self, call: Call[T]) -> T:
+        """Raises ``Unavailable`` in bounded time, or what a refusal of the script stands for."""
+        async with patience(self.settings):
+            return await self.store.run(call)
+
     async def job(self, tenant: str, job_id: str) -> Job:
         """Raises ``JobNotFound`` for a job that is not this tenant's, as for one that never was."""
-        found = (await self.store.run(calls.read(tenant, [job_id])))[0]
+        found = (await self.run(calls.read(tenant, [job_id])))[0]
         if found is None:
             raise JobNotFound
         return found

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from gateway.body import read_model
+from gateway.contract import JOB_REQUEST_BODY
 from gateway.problems import pointer
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from gateway.tenant import Tenant
@@ -18,19 +19,8 @@ from quill.store import calls
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": JobRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-            }
-        },
-    }
-}
 
-
-@router.post("/jobs", status_code=202, response_model=Job, openapi_extra=_BODY)
+@router.post("/jobs", status_code=202, response_model=Job, openapi_extra=JOB_REQUEST_BODY)
 async def submit(
     request: Request,
     response: Response,
@@ -77,9 +67,9 @@ async def page(
     """Newest first; `after` takes the `next` of the page before."""
     if after is not None and not (after.isascii() and after.isdecimal()):
         raise InvalidRequest(faults=(Fault(pointer(["query", "after"]), "must be the `next` of a page"),))
-    entries = await here.store.run(calls.page(tenant, int(after) if after else None, limit + 1))
+    entries = await here.run(calls.page(tenant, int(after) if after else None, limit + 1))
     shown = entries[:limit]
-    jobs = await here.store.run(calls.read(tenant, [entry.job_id for entry in shown])) if shown else []
+    jobs = await here.run(calls.read(tenant, [entry.job_id for entry in shown])) if shown else []
     has_more = len(entries) > limit
     return {
         "object": "list",
@@ -91,5 +81,5 @@ async def page(
 
 @router.delete("/jobs/{job_id}")
 async def cancel(job_id: str, tenant: Tenant, here: Here) -> Job:
-    await here.store.run(calls.cancel(job_id, tenant))
+    await here.run(calls.cancel(job_id, tenant))
     return await here.job(tenant, job_id)

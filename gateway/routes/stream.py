@@ -11,15 +11,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
-from redis.exceptions import RedisError
 
 from gateway.events import Bell
+from gateway.patience import patience
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from gateway.tenant import Tenant
 from quill.errors import QuillError
 from quill.job import Job
 from quill.states import TERMINAL
-from quill.store.run import translated
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -60,10 +59,8 @@ async def _output(here: Gateway, job: Job, place: Place) -> AsyncIterator[bytes]
         place.attempt, place.entry = job.attempt, "0-0"
     stream = here.store.keys.output(job.id, job.attempt)
     while True:
-        try:
+        async with patience(here.settings):
             entries: Any = await here.store.client.xrange(stream, f"({place.entry}", "+", count=_BATCH)
-        except RedisError as error:
-            raise translated(error) from error
         for entry_id, fields in entries:
             place.entry = entry_id.decode()
             data = {"attempt": job.attempt} | json.loads(fields[b"chunk"])

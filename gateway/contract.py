@@ -1,0 +1,36 @@
+"""What /openapi.json says beyond the routes' signatures: bodies are parsed, and errors answered, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from gateway.problems import MEDIA_TYPE, Problem
+from quill.job import JobRequest
+
+_REFS = "#/components/schemas/{model}"
+
+
+def _content(media_type: str, model: type[BaseModel]) -> dict[str, Any]:
+    return {"content": {media_type: {"schema": {"$ref": _REFS.format(model=model.__name__)}}}}
+
+
+#: Every error of every route looks alike.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "What went wrong (RFC 9457)."} | _content(MEDIA_TYPE, Problem)
+}
+JOB_REQUEST_BODY: dict[str, Any] = {
+    "requestBody": {"required": True} | _content("application/json", JobRequest)
+}
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """With the schemas that only the references above know of."""
+    contract = FastAPI.openapi(app)
+    schemas = contract["components"]["schemas"]
+    for model in (JobRequest, Problem):
+        schema = model.model_json_schema(ref_template=_REFS)
+        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    return contract
