@@ -1,7 +1,8 @@
 """Our queue beside stock Celery's: `python -m benchmarks.queue`; the last line is one JSON object.
 
 Drain: no-op jobs filled beforehand, both worker sides with a threads pool of 8 and `-l WARNING` on the same
-Valkey, interleaved pairs, the median of the ratios. Hop: an open loop from admit to the engine's start.
+Valkey, interleaved pairs, the median of the ratios. Hop: every job of an open loop, from its admission by the
+store's clock to the engine's step that takes it up; on one machine both read the same clock.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from quill.store.run import Store
 POOL = 8
 MODEL = "bench"
 HOP_RATE_PER_S = 50
-HOP_JOBS = 500
 
 STOCK = Celery("stock", broker=os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/1"))
 STOCK.conf.update(task_ignore_result=True, task_acks_late=True, broker_connection_retry_on_startup=True)
@@ -67,16 +67,19 @@ def process(*command: str, **environment: str) -> subprocess.Popen[bytes]:
     )
 
 
-def our_worker(settings: Settings, slots: int) -> subprocess.Popen[bytes]:
+def our_worker(
+    settings: Settings, slots: int, module: str = "worker", **environment: str
+) -> subprocess.Popen[bytes]:
     return process(
         "-m",
-        "worker",
+        module,
         QUILL_REDIS_URL=settings.redis_url,
         QUILL_MODEL=MODEL,
         QUILL_ENGINE="simulated",
         QUILL_SLOTS=str(slots),
         QUILL_SIMULATED_STEP_S="0",
         QUILL_LOG_LEVEL="warning",
+        **environment,
     )
 
 
@@ -140,31 +143,41 @@ def stock_drain(store: Store, url: str, jobs: int) -> float:
         stop(worker)
 
 
-def hops_ms(store: Store, settings: Settings) -> list[float]:
-    """From admission to the claim that starts the engine, by the store's own clock."""
+def hops_ms(store: Store, settings: Settings, jobs: int, stamps: Path) -> list[float]:
+    """Of all ``jobs``, in ascending order."""
     store.client.flushall()
-    worker = our_worker(settings, 32)
+    worker = our_worker(settings, 32, "benchmarks.stamping_worker", BENCH_STAMPS=str(stamps))
     try:
         while not store.client.exists(f"{store.keys.namespace}:members:{MODEL}"):
             time.sleep(0.05)
         time.sleep(1)
-        due_s = time.perf_counter()
-        for number in range(HOP_JOBS):
-            store.run(calls.admit(submission(number)))
-            due_s += 1 / HOP_RATE_PER_S
-            time.sleep(max(due_s - time.perf_counter(), 0))
-        while ended(store) < HOP_JOBS:
+        created_us = open_loop(store, jobs)
+        while ended(store) < jobs:
             time.sleep(0.01)
-        recent = store.client.lrange(store.keys.recent(MODEL), 0, -1)
-        return sorted(json.loads(entry)["wait_ms"] for entry in recent)
     finally:
         stop(worker)
+    started = (line.split(" ", 1) for line in stamps.read_text().splitlines())
+    started_us = {prompt: int(at_us) for at_us, prompt in started}
+    return sorted((started_us[prompt] - at_us) / 1000 for prompt, at_us in created_us.items())
+
+
+def open_loop(store: Store, jobs: int) -> dict[str, int]:
+    """Submits at a steady rate, whatever the service does; gives each prompt's time of admission."""
+    created_us = {}
+    due_s = time.perf_counter()
+    for number in range(jobs):
+        one = submission(number)
+        created_us[one.request.turns[0].content] = round(store.run(calls.admit(one)).created_at * 1_000_000)
+        due_s += 1 / HOP_RATE_PER_S
+        time.sleep(max(due_s - time.perf_counter(), 0))
+    return created_us
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=4000)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--hop-jobs", type=int, default=500)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
@@ -175,27 +188,36 @@ def main() -> None:
         store = Store.connect(settings)
         time.sleep(0.5)
         try:
-            print(json.dumps(measure(store, settings, url, options.jobs, options.pairs)))
+            drains = measure_drains(store, settings, url, options.jobs, options.pairs)
+            hops = measure_hops(store, settings, options.hop_jobs, Path(folder) / "stamps")
+            print(json.dumps(drains | hops))
         finally:
             store.close()
             server.kill()
             server.wait()
 
 
-def measure(store: Store, settings: Settings, url: str, jobs: int, pairs: int) -> dict[str, float]:
+def measure_drains(store: Store, settings: Settings, url: str, jobs: int, pairs: int) -> dict[str, float]:
     ratios, ours = [], (0.0, 0.0, 0.0)
     for pair in range(pairs):
         ours = our_drain(store, settings, jobs)
         stock = stock_drain(store, url, jobs)
         ratios.append(ours[0] / stock)
         print(f"pair {pair + 1}: ours {ours[0]:.0f}/s, stock {stock:.0f}/s", file=sys.stderr)
-    hops = hops_ms(store, settings)
     return {
         "drain_ratio": round(statistics.median(ratios), 3),
-        "hop_p50_ms": hops[len(hops) // 2],
-        "hop_p99_ms": hops[int(len(hops) * 0.99)],
         "commands_per_job": round(ours[1], 2),
         "bytes_per_queued_job": round(ours[2]),
+    }
+
+
+def measure_hops(store: Store, settings: Settings, jobs: int, stamps: Path) -> dict[str, float]:
+    hops = hops_ms(store, settings, jobs, stamps)
+    return {
+        "hop_jobs": len(hops),
+        "hop_p50_ms": round(hops[len(hops) // 2], 2),
+        "hop_p99_ms": round(hops[int(len(hops) * 0.99)], 2),
+        "hop_max_ms": round(hops[-1], 2),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -110,13 +111,16 @@ def create_worker(
     )
 
 
-def boot(settings: WorkerSettings) -> int:
-    """Loads the model, then serves until a signal ends it. Gives the exit status."""
+def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engine] = create_engine) -> int:
+    """Loads the model, then serves until a signal ends it. Gives the exit status.
+
+    ``make_engine`` is for benchmarks, which look into an engine of their own.
+    """
     configure(settings)
     hush_root_warning()
     worker_id = new_worker_id()
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
-    engine = create_engine(settings)
+    engine = make_engine(settings)
     try:
         info = engine.start()
     except QuillError as error:
