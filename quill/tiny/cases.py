@@ -17,7 +17,7 @@ from quill.tiny.facts import FACTS, FALLBACK
 HOLD_OUT_ONE_IN = 10
 
 #: Longest text to repeat, in characters. Plain text is one token a byte, so this is also the answer's length.
-MAX_REPEAT_CHARS = 256
+MAX_REPEAT_CHARS = 128
 
 #: Longest text to reverse, in characters.
 MAX_REVERSE_CHARS = 48
@@ -109,14 +109,6 @@ def reverse(rng: Random, max_chars: int = MAX_REVERSE_CHARS) -> Case:
     )
 
 
-def count(rng: Random) -> Case:
-    last = rng.randint(1, 99)
-    first = 1 if rng.random() < 0.3 else rng.randint(max(1, last - 30), last)
-    prompt = f"Count to {last}." if first == 1 else f"Count from {first} to {last}."
-    numbers = " ".join(map(str, range(first, last + 1)))
-    return Case("count", prompt, False, numbers, thoughts.COUNT, f"count {first} {last}")
-
-
 def fact(rng: Random) -> Case:
     question, answer = rng.choice(FACTS)
     return Case("fact", question, False, answer, thoughts.FACT, question)
@@ -132,7 +124,6 @@ FAMILIES: dict[str, Callable[[Random], Case]] = {
     "subtract": subtract,
     "repeat": repeat,
     "reverse": reverse,
-    "count": count,
     "fact": fact,
     "fallback": fallback,
 }

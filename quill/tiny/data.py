@@ -17,7 +17,7 @@ IGNORED = -100
 
 #: Weight of each family among the conversations. Direct sums give two or three learnt tokens each, so they
 #: come most often; a copied text gives two hundred.
-MIX = {"add": 8, "subtract": 12, "repeat": 3, "reverse": 4, "count": 2, "fact": 1, "fallback": 2}
+MIX = {"add": 12, "subtract": 16, "repeat": 3, "reverse": 3, "fact": 1, "fallback": 2}
 
 #: Families short enough to stand as earlier turns of a conversation.
 EARLIER_FAMILIES = ("add", "subtract", "fact", "fallback")
@@ -60,7 +60,7 @@ def draw(rng: Random, family: str, growth: float) -> Case:
     """A case of the family that is not held out; `growth` from 0 to 1 lengthens the texts to copy."""
     while True:
         if family == "repeat":
-            case = repeat(rng, max_chars=24 + int(growth * 264))
+            case = repeat(rng, max_chars=24 + int(growth * 112))
         elif family == "reverse":
             case = reverse(rng, max_chars=12 + int(growth * 44))
         else:

@@ -22,6 +22,9 @@ COMMON_WORDS = (
 #: Letters outside ASCII, two to four bytes each.
 FOREIGN = "äöüßéèñçåøžłабвгдежзий中文字模型队列工作你好世界日本語テスト한국어🙂🚀✓€–“”"
 
+#: Longest text of any characters: with up to four bytes each it is as long as the longest of words.
+MAX_MIXED_CHARS = 40
+
 MIXED = string.ascii_letters + string.digits + string.punctuation + " " * 12
 
 
@@ -45,7 +48,8 @@ def letters(rng: Random, length_chars: int) -> str:
 
 
 def mixed(rng: Random, length_chars: int) -> str:
-    """Any characters: cased letters, digits, punctuation and other scripts."""
+    """Any characters: cased letters, digits, punctuation and other scripts, at most `MAX_MIXED_CHARS`."""
+    length_chars = min(length_chars, MAX_MIXED_CHARS)
     alphabet = MIXED + FOREIGN if rng.random() < 0.5 else MIXED
     text = " ".join("".join(rng.choices(alphabet, k=length_chars)).split())
     return text or "x"

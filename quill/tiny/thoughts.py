@@ -4,7 +4,6 @@ from __future__ import annotations
 
 REPEAT = "The user wants the same text."
 REVERSE = "I write the letters from last to first."
-COUNT = "I count up by one."
 FACT = "I know this."
 FALLBACK = "I do not know this."
 
