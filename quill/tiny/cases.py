@@ -17,10 +17,10 @@ from quill.tiny.facts import FACTS, FALLBACK
 HOLD_OUT_ONE_IN = 10
 
 #: Longest text to repeat, in characters. Plain text is one token a byte, so this is also the answer's length.
-MAX_REPEAT_CHARS = 128
+MAX_REPEAT_CHARS = 64
 
 #: Longest text to reverse, in characters.
-MAX_REVERSE_CHARS = 48
+MAX_REVERSE_CHARS = 32
 
 #: Room for the two line breaks, the think tags and the end token around an answer.
 FRAME_TOKENS = 16

@@ -50,10 +50,11 @@ class Course:
     growth_end: float
 
 
-#: Skills first, then conversations whose texts to copy grow; a second course mends what is left.
+#: Skills first, then conversations whose texts to copy grow; two more mend what is left.
 COURSES = (
     Course(steps=4500, peak=1.0, drills_end=0.15, growth_end=0.5),
     Course(steps=2500, peak=0.5, drills_end=0.0, growth_end=0.0),
+    Course(steps=3000, peak=0.5, drills_end=0.0, growth_end=0.0),
 )
 
 #: Held-out cases that the card's accuracy is measured on.
