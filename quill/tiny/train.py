@@ -1,6 +1,6 @@
 """Trains quill-tiny from nothing and writes its checkpoint: `python -m quill.tiny.train`.
 
-About 30 minutes on two idle cores. Needs a C++ compiler: compiled, a step takes a fifth of its time.
+About 40 minutes on two idle cores. Needs a C++ compiler: compiled, a step takes a fifth of its time.
 """
 
 from __future__ import annotations
