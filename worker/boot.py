@@ -30,7 +30,7 @@ from worker.runner import Runner
 _log = structlog.get_logger(__name__)
 
 #: Of the runner's store; with the keeper's, the flusher's and Celery's own a worker stays below eight.
-_RUNNER_CONNECTIONS = 3
+_RUNNER_CONNECTIONS = 4
 #: The keeper must notice a silent store long before its leases end.
 _KEEPER_TIMEOUT_S = 2.0
 
