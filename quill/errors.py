@@ -119,7 +119,7 @@ class MethodNotAllowed(RequestError):
 
 
 class JobNotCancellable(RequestError):
-    """The job is running or has ended, so it can no longer be cancelled. Its state is unchanged."""
+    """The job has ended, so it can no longer be cancelled. Its state is unchanged."""
 
     code = "job_not_cancellable"
     status = 409

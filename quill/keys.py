@@ -36,6 +36,9 @@ class Keys:
     def worker(self, worker: str) -> str:
         return f"{self.namespace}:worker:{worker}"
 
+    def stops(self, worker: str) -> str:
+        return f"{self.namespace}:stops:{worker}"
+
     def ticket_list(self, model: str) -> str:
         """The Celery queue that the model's workers consume."""
         return f"{self.namespace}.run.{model}"

@@ -40,7 +40,7 @@ EDGES: dict[str, frozenset[Edge]] = {
             (State.QUEUED, State.SUCCEEDED),
         }
     ),
-    "cancel": frozenset({(State.QUEUED, State.CANCELLED)}),
+    "cancel": frozenset({(State.QUEUED, State.CANCELLED), (State.RUNNING, State.CANCELLED)}),
     "sweep": frozenset(
         {
             (State.RUNNING, State.QUEUED),  # its lease ran out

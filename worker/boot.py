@@ -26,10 +26,11 @@ from worker.health import Health
 from worker.holdings import Holdings
 from worker.keeper import Keeper
 from worker.runner import Runner
+from worker.stops import Stops
 
 _log = structlog.get_logger(__name__)
 
-#: Of the runner's store; with the keeper's, the flusher's and Celery's own a worker stays below eight.
+#: Of the runner's store; with one each of the others and Celery's own a worker has eight.
 _RUNNER_CONNECTIONS = 4
 #: The keeper must notice a silent store long before its leases end.
 _KEEPER_TIMEOUT_S = 2.0
@@ -42,6 +43,7 @@ class Stores:
     keeper: Store
     flusher: Store
     runner: Store
+    stops: Store
 
     @classmethod
     def connect(cls, settings: WorkerSettings) -> Stores:
@@ -49,10 +51,11 @@ class Stores:
             keeper=Store.connect(settings, timeout_s=_KEEPER_TIMEOUT_S, max_connections=1),
             flusher=Store.connect(settings, max_connections=1),
             runner=Store.connect(settings, max_connections=_RUNNER_CONNECTIONS),
+            stops=Store.connect(settings, max_connections=1),
         )
 
     def close(self) -> None:
-        for store in (self.keeper, self.flusher, self.runner):
+        for store in (self.keeper, self.flusher, self.runner, self.stops):
             store.close()
 
 
@@ -107,7 +110,7 @@ def create_worker(
         without_mingle=True,
         without_heartbeat=True,
         quiet=True,
-        attendants=(keeper, flusher),
+        attendants=(keeper, flusher, Stops(stores.stops, worker_id, holdings)),
     )
 
 

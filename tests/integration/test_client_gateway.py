@@ -32,7 +32,7 @@ from quill.store.calls import Chunk, Claim
 from quill.store.run import Store
 from tests.breaking_proxy import BreakingProxy
 from tests.clients import KINDS, opened
-from tests.integration.jobs import MODEL, claim
+from tests.integration.jobs import MODEL, claim, outcome_of
 from tests.processes import Fleet, eventually
 from tests.valkey import ValkeyServer
 
@@ -137,10 +137,10 @@ def test_refusals_are_typed(client: Any, store: Store) -> None:
         client.submit("x" * 2000)
     with pytest.raises(InvalidRequest):
         client.submit("Hi", idempotency_key="a b")
-    running = client.submit("Hi")
-    claim(store)
+    ended = client.submit("Hi")
+    store.run(calls.finish(claim(store), State.SUCCEEDED, outcome_of(State.SUCCEEDED)))
     with pytest.raises(JobNotCancellable):
-        client.cancel(running)
+        client.cancel(ended)
 
 
 def test_an_idempotency_key_stands_for_one_job(client: Any) -> None:

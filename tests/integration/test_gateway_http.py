@@ -179,14 +179,19 @@ def test_a_long_poll_gives_the_state_when_its_time_is_over(http: httpx2.Client) 
     assert job["state"] == "queued"
 
 
-def test_a_queued_job_can_be_cancelled_and_a_running_one_not(http: httpx2.Client, store: Store) -> None:
+def test_queued_and_running_jobs_can_be_cancelled_and_ended_ones_not(
+    http: httpx2.Client, store: Store
+) -> None:
     queued = submit(http)
     assert http.delete(f"/v1/jobs/{queued}").json()["state"] == "cancelled"
     assert http.delete(f"/v1/jobs/{queued}").status_code == 200
     running = submit(http)
     join(store)
     claim(store)
-    reply = http.delete(f"/v1/jobs/{running}")
+    assert http.delete(f"/v1/jobs/{running}").json()["state"] == "cancelled"
+    ended = submit(http)
+    end(store, claim(store))
+    reply = http.delete(f"/v1/jobs/{ended}")
     assert (reply.status_code, reply.json()["code"]) == (409, "job_not_cancellable")
     assert reply.headers["x-should-retry"] == "false"
 

@@ -29,7 +29,7 @@ from quill.pricing import ModelFacts, TokenizersMissing
 from quill.states import State
 from quill.store import calls
 from quill.store.run import Store
-from tests.integration.jobs import MODEL, RESULT, claim
+from tests.integration.jobs import MODEL, RESULT, claim, outcome_of
 from tests.processes import eventually
 from tests.valkey import ValkeyServer
 
@@ -127,13 +127,16 @@ def test_namespaces_do_not_see_each_other(valkey: ValkeyServer) -> None:
             two.get(job_id)
 
 
-def test_a_queued_job_can_be_cancelled_but_a_running_one_cannot(queue: Queue, store: Store) -> None:
+def test_queued_and_running_jobs_can_be_cancelled_but_not_ended_ones(queue: Queue, store: Store) -> None:
     assert queue.cancel(queue.submit(ASKED)).state is State.CANCELLED
     running = queue.submit(ASKED)
     join(store)
     claim(store)
+    assert queue.cancel(running).state is State.CANCELLED
+    ended = queue.submit(ASKED)
+    store.run(calls.finish(claim(store), State.SUCCEEDED, outcome_of(State.SUCCEEDED)))
     with pytest.raises(JobNotCancellable):
-        queue.cancel(running)
+        queue.cancel(ended)
 
 
 def test_waiting_ends_in_time(queue: Queue) -> None:

@@ -182,9 +182,9 @@ class Queue(RuleBasedStateMachine):
         try:
             self.store.run(calls.cancel(job_id, job.tenant))
         except JobNotCancellable:
-            assert job.state not in (State.QUEUED, State.CANCELLED)
+            assert job.state in TERMINAL - {State.CANCELLED}
             return
-        if job.state is State.QUEUED:
+        if job.state is not State.CANCELLED:
             job.move(State.CANCELLED)
         assert job.state is State.CANCELLED
 

@@ -20,6 +20,7 @@
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)
+--   stops:<worker>                    LIST    jobs that the worker must stop at once; expires
 --   tokenizer:<digest>                STRING  a tokenizer.json, compressed by zlib
 --   recent:<model>                    LIST    the last 100 ends: JSON of times and tokens; expires after a day
 --   sweep                             HASH    when it last ran, until when leases are spared (ms)
