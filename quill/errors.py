@@ -24,6 +24,7 @@ QuillError
 │   └── UnknownWorker
 ├── EngineError                why one generation failed; becomes the job's ``error``
 │   ├── EngineClosed
+│   ├── RunTimedOut
 │   └── WorkerLost
 └── OutcomeError               what the SDK raises for a job that did not succeed
     ├── JobFailed
@@ -219,6 +220,12 @@ class EngineClosed(EngineError):
     """The engine was closed before the job ended."""
 
     code = "engine_closed"
+
+
+class RunTimedOut(EngineError):
+    """The run took longer than the job's run_timeout_s; `result` has what it had produced."""
+
+    code = "run_timed_out"
 
 
 class WorkerLost(EngineError):

@@ -55,6 +55,12 @@ class JobRequest(Wire):
     start_by_s: float | None = Field(
         default=None, gt=0, le=30 * 86_400, description="Expire the job if it has not started by then."
     )
+    run_timeout_s: float | None = Field(
+        default=None, gt=0, le=86_400, description="Stop a run that takes longer; the job keeps what it has."
+    )
+    result_ttl_s: float | None = Field(
+        default=None, ge=1, le=30 * 86_400, description="Keep the ended job for so long, if the service does."
+    )
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
 
     @model_validator(mode="after")
@@ -80,7 +86,7 @@ class JobResult(Wire):
 
     text: str
     reasoning: str | None = None
-    finish_reason: Literal["stop", "length", "cancelled"]
+    finish_reason: Literal["stop", "length", "cancelled", "timeout"]
     usage: Usage
 
 
@@ -89,6 +95,12 @@ class JobFault(Wire):
 
     code: str
     message: str
+
+
+class Shortfall(JobFault):
+    """How a job that did not succeed is stored: its fault, and what it had produced when it was stopped."""
+
+    partial: JobResult | None = None
 
 
 class Job(Wire):
@@ -110,6 +122,8 @@ class Job(Wire):
     started_at: float | None = None
     finished_at: float | None = None
     produced_tokens: int = 0
-    result: JobResult | None = None
+    result: JobResult | None = Field(
+        default=None, description="Of an expired job: what it had produced when its time was over."
+    )
     error: JobFault | None = None
     metadata: dict[str, str] = Field(default_factory=dict)

@@ -9,7 +9,15 @@ from typing import TypeVar
 
 import structlog
 
-from quill.errors import EngineError, FenceError, JobNotFound, QuillError, StaleTicket, Unavailable
+from quill.errors import (
+    EngineError,
+    FenceError,
+    JobNotFound,
+    QuillError,
+    RunTimedOut,
+    StaleTicket,
+    Unavailable,
+)
 from quill.ids import new_token
 from quill.job import JobResult
 from quill.states import State
@@ -17,7 +25,7 @@ from quill.store import calls
 from quill.store.call import Call
 from quill.store.calls import Claim, fault_json
 from quill.store.run import Store
-from worker.engines.base import Delta, Engine, GenerationRequest, OnDelta, Sampling
+from worker.engines.base import Delta, Engine, GenerationRequest, Handle, OnDelta, Sampling
 from worker.flusher import Flusher
 from worker.health import Health, Measures
 from worker.holdings import HeldJob, Holdings
@@ -70,7 +78,7 @@ class Runner:
         try:
             handle = self._engine.submit(generation_of(claim), clock.on_delta)
             job.attach(handle)
-            result = handle.result()
+            result = _within(claim.request.run_timeout_s, handle)
         except QuillError as error:
             self._finish(claim, State.FAILED, fault_json(error))
             return
@@ -83,6 +91,10 @@ class Runner:
             # Others own the job now, or this worker goes away: either way its end is not ours to write.
             self._flusher.close(claim)
             _log.info("stopped", action="stop", tokens=result.usage.completion_tokens)
+            return
+        if result.finish_reason == "timeout":
+            outcome = fault_json(RunTimedOut, result)
+            self._finish(claim, State.EXPIRED, outcome, produced_tokens=result.usage.completion_tokens)
             return
         self._succeed(claim, result, clock)
 
@@ -119,6 +131,21 @@ class Runner:
             except Unavailable:
                 if time.monotonic() > until_s or self._has_ended.wait(_RETRY_S):
                     raise
+
+
+def _within(timeout_s: float | None, handle: Handle) -> JobResult:
+    """The run's result; with finish_reason ``timeout`` if its time was over before it ended."""
+    try:
+        return handle.result(timeout_s)
+    except TimeoutError:
+        handle.abort()
+    result = handle.result()
+    # It may have come to its own end in the meantime.
+    return (
+        result.model_copy(update={"finish_reason": "timeout"})
+        if result.finish_reason == "cancelled"
+        else result
+    )
 
 
 class _Clock:

@@ -34,6 +34,8 @@ class Options(TypedDict, total=False):
     job_class: JobClass | str
     #: Expire the job if it has not started by then.
     start_by_s: float | None
+    run_timeout_s: float | None
+    result_ttl_s: float | None
     metadata: Mapping[str, str]
 
 

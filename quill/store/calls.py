@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from quill.errors import JobCancelled, JobExpired, QuillError, WorkerLost
-from quill.job import Job, JobFault, JobRequest
+from quill.job import Job, JobRequest, JobResult, Shortfall
 from quill.pricing import ModelFacts
 from quill.settings import LEASE_MS, LOST_AT_MOST, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
 from quill.states import State, allowed_from
@@ -24,6 +25,7 @@ class Submission:
     request: JobRequest
     #: What it may cost in tokens, prompt and answer; the unit of fair share.
     cost_tokens: int
+    #: At most; the request may ask for less.
     result_ttl_s: float
     max_queued_jobs: int
     #: Tells one body from another; only read beside an idempotency key.
@@ -94,10 +96,11 @@ class PageEntry:
     admitted_us: int
 
 
-def fault_json(error: type[QuillError] | QuillError) -> str:
-    """A job's error as it is stored, from one of our errors."""
+def fault_json(error: type[QuillError] | QuillError, partial: JobResult | None = None) -> str:
+    """A job's error as it is stored, from one of our errors, with what the job had produced."""
     instance = error() if isinstance(error, type) else error
-    return JobFault(code=instance.code, message=instance.message).model_dump_json()
+    shortfall = Shortfall(code=instance.code, message=instance.message, partial=partial)
+    return shortfall.model_dump_json(exclude_none=True)
 
 
 def _allowed(script: str, target: State) -> str:
@@ -127,7 +130,7 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.fingerprint,
         submission.idempotency_digest,
         round((request.start_by_s or 0) * 1000),
-        round(submission.result_ttl_s * 1000),
+        round(min(submission.result_ttl_s, request.result_ttl_s or math.inf) * 1000),
         submission.max_queued_jobs,
         int(request.stream),
         submission.celery_id,

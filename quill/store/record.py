@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quill.job import Job, JobClass, JobFault, JobRequest, JobResult
+from quill.job import Job, JobClass, JobFault, JobRequest, JobResult, Shortfall
 from quill.states import State
 from quill.store.call import Reply
 
@@ -11,12 +11,21 @@ def _seconds(value: bytes | None, unit_per_s: int) -> float | None:
     return None if value is None else int(value) / unit_per_s
 
 
+def _ending(state: State, outcome: bytes | None) -> tuple[JobResult | None, JobFault | None]:
+    if outcome is None:
+        return None, None
+    if state is State.SUCCEEDED:
+        return JobResult.model_validate_json(outcome), None
+    shortfall = Shortfall.model_validate_json(outcome)
+    return shortfall.partial, JobFault(code=shortfall.code, message=shortfall.message)
+
+
 def job_of(job_id: str, entry: Reply) -> Job:
     """``entry`` is [flat hash fields, request JSON, outcome JSON or None, position or None]."""
     flat, request, outcome, position = entry
     fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
     state = State(fields[b"state"].decode())
-    is_success = state is State.SUCCEEDED
+    result, error = _ending(state, outcome)
     return Job(
         id=job_id,
         state=state,
@@ -29,7 +38,7 @@ def job_of(job_id: str, entry: Reply) -> Job:
         started_at=_seconds(fields.get(b"started"), 1000),
         finished_at=_seconds(fields.get(b"finished"), 1000),
         produced_tokens=int(fields.get(b"produced", 0)),
-        result=JobResult.model_validate_json(outcome) if outcome and is_success else None,
-        error=JobFault.model_validate_json(outcome) if outcome and not is_success else None,
+        result=result,
+        error=error,
         metadata=JobRequest.model_validate_json(request).metadata,
     )
