@@ -21,9 +21,11 @@ QuillError
 │   ├── StaleTicket
 │   ├── Fenced
 │   ├── IllegalTransition
+│   ├── RetriesSpent
 │   └── UnknownWorker
 ├── EngineError                why one generation failed; becomes the job's ``error``
 │   ├── EngineClosed
+│   ├── EngineFault
 │   ├── RunTimedOut
 │   └── WorkerLost
 └── OutcomeError               what the SDK raises for a job that did not succeed
@@ -204,6 +206,12 @@ class IllegalTransition(FenceError):
     code = "illegal_transition"
 
 
+class RetriesSpent(FenceError):
+    """The job has been tried as often as it may be."""
+
+    code = "retries_spent"
+
+
 class UnknownWorker(FenceError):
     """The store does not know this worker (it was silent too long); it has to join again."""
 
@@ -220,6 +228,13 @@ class EngineClosed(EngineError):
     """The engine was closed before the job ended."""
 
     code = "engine_closed"
+
+
+class EngineFault(EngineError):
+    """The engine failed under this job through no fault of the job's. It was tried as often as it may be."""
+
+    code = "engine_fault"
+    retryable = True
 
 
 class RunTimedOut(EngineError):
@@ -288,6 +303,7 @@ BY_REFUSAL: dict[str, type[QuillError]] = {
     "STALE": StaleTicket,
     "FENCED": Fenced,
     "ILLEGAL": IllegalTransition,
+    "SPENT": RetriesSpent,
     "UNKNOWN": UnknownWorker,
     "CONFLICT": IdempotencyConflict,
     "FULL": QueueFull,

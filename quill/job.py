@@ -58,6 +58,9 @@ class JobRequest(Wire):
     run_timeout_s: float | None = Field(
         default=None, gt=0, le=86_400, description="Stop a run that takes longer; the job keeps what it has."
     )
+    max_retries: int = Field(
+        default=3, ge=0, le=20, description="New tries after failures that another try may not meet."
+    )
     result_ttl_s: float | None = Field(
         default=None, ge=1, le=30 * 86_400, description="Keep the ended job for so long, if the service does."
     )
@@ -115,6 +118,7 @@ class Job(Wire):
     job_class: JobClass = Field(alias="class", strict=False)
     stream: bool = False
     attempt: int = Field(default=0, description="How often a worker has claimed it.")
+    retries: int = Field(default=0, description="How many tries failed and were begun anew after a pause.")
     position: int | None = Field(
         default=None, description="Rank in the tenant's line of its class, from 1; none once it left it."
     )

@@ -97,6 +97,13 @@ class WorkerSettings(Settings):
     #: The simulated engine's speed.
     simulated_step_s: float = Field(default=0.02, ge=0)
     simulated_prefill_s: float = Field(default=0.0, ge=0, description="Seconds a prompt token.")
+    drain_s: float = Field(
+        default=30.0, ge=0, description="What runs when the worker is told to stop has so long to finish."
+    )
+    #: The pause before a job's n-th retry is drawn from 0 to `retry_base_s` * 2^(n-1),
+    #: at most `retry_pause_s`.
+    retry_base_s: float = Field(default=1.0, ge=0)
+    retry_pause_s: float = Field(default=60.0, ge=0)
     #: How often a streaming job's new text is written out.
     flush_s: float = Field(default=0.05, gt=0)
 

@@ -41,6 +41,8 @@ EDGES: dict[str, frozenset[Edge]] = {
         }
     ),
     "cancel": frozenset({(State.QUEUED, State.CANCELLED), (State.RUNNING, State.CANCELLED)}),
+    "release": frozenset({(State.RUNNING, State.QUEUED)}),
+    "retry": frozenset({(State.RUNNING, State.QUEUED)}),
     "sweep": frozenset(
         {
             (State.RUNNING, State.QUEUED),  # its lease ran out

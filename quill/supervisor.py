@@ -22,7 +22,8 @@ _STORE_READY_S = 30.0
 #: Loading a large model from a slow disk takes minutes.
 _READY_S = 1_800.0
 _POLL_S = 0.05
-#: A worker may finish what runs; after that its jobs go on when the service is started again.
+#: A worker may finish what runs; the rest goes on when the service is started again.
+_DRAIN_S = 10.0
 _STOP_S = 15.0
 _RESTART_FIRST_S = 0.5
 _RESTART_AT_MOST_S = 30.0
@@ -125,6 +126,7 @@ class Service:
             "QUILL_PORT": str(self.port),
             "QUILL_MODEL": self.model,
             "QUILL_DEFAULT_MODEL": self._served_name,
+            "QUILL_DRAIN_S": str(_DRAIN_S),
             "QUILL_LOG_LEVEL": self.log_level,
             "QUILL_LOG_FORMAT": "console",
         }

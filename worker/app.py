@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 from celery import Celery
@@ -75,6 +77,18 @@ class Pool(components.Pool):
 
 
 class Worker(CeleryWorker):
+    #: What SIGTERM, SIGINT and SIGQUIT do; it may only set flags.
+    on_stop_signal: Callable[[], None]
+
+    def install_platform_tweaks(self, worker: CeleryWorker) -> None:
+        """In place of Celery's handlers, which end its loop while tickets are still under way."""
+
+        def stop(_: int, __: FrameType | None) -> None:
+            self.on_stop_signal()
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, stop)
+
     def setup_logging(self, colorize: bool | None = None) -> bool:
         """Says that logging is set up: `boot` has done it for the whole process."""
         return True

@@ -19,13 +19,14 @@ from quill.pricing import ModelFacts
 from quill.settings import WorkerSettings
 from quill.store.run import Store
 from worker.app import Worker, create_celery
+from worker.drain import Drain
 from worker.engines import create_engine
 from worker.engines.base import Engine, EngineInfo
 from worker.flusher import Flusher
 from worker.health import Health
 from worker.holdings import Holdings
 from worker.keeper import Keeper
-from worker.runner import Runner
+from worker.runner import Backoff, Runner
 from worker.stops import Stops
 
 _log = structlog.get_logger(__name__)
@@ -93,14 +94,15 @@ def create_worker(
         holdings,
         flusher,
         health,
+        backoff=Backoff(settings.retry_base_s, settings.retry_pause_s),
         worker_id=worker_id,
         has_ended=keeper.has_ended,
     )
-    signals.worker_shutting_down.connect(lambda **_: keeper.drain(), weak=False)
+    drain = Drain(holdings, keeper, settings.drain_s)
     signals.worker_ready.connect(
         lambda **_: _log.info("ready", action="worker_ready", model=model, slots=info.slots), weak=False
     )
-    return Worker(
+    worker = Worker(
         app=create_celery(settings, runner.run),
         pool_cls="threads",
         concurrency=info.slots,
@@ -110,8 +112,10 @@ def create_worker(
         without_mingle=True,
         without_heartbeat=True,
         quiet=True,
-        attendants=(keeper, flusher, Stops(stores.stops, worker_id, holdings)),
+        attendants=(keeper, flusher, Stops(stores.stops, worker_id, holdings), drain),
     )
+    worker.on_stop_signal = drain.begin
+    return worker
 
 
 def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engine] = create_engine) -> int:

@@ -18,6 +18,8 @@ class HeldJob:
         self._lock = threading.Lock()
         self._handle: Handle | None = None
         self._is_stopped = False
+        #: Whether it was stopped so that another worker can run it.
+        self.is_handed_back = False
 
     def attach(self, handle: Handle) -> None:
         with self._lock:
@@ -34,6 +36,10 @@ class HeldJob:
         if handle is not None:
             handle.abort()
 
+    def hand_back(self) -> None:
+        self.is_handed_back = True
+        self.stop()
+
     @property
     def holding(self) -> Holding:
         handle = self._handle
@@ -45,6 +51,9 @@ class Holdings:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[str, HeldJob] = {}
+        #: Whether this worker takes no more jobs.
+        self.is_closed = False
+        self._hands_back = False
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[HeldJob]:
@@ -52,6 +61,8 @@ class Holdings:
         job = HeldJob(claim)
         with self._lock:
             self._held[claim.job_id] = job
+            if self._hands_back:
+                job.hand_back()
         try:
             yield job
         finally:
@@ -63,6 +74,17 @@ class Holdings:
         with self._lock:
             held = list(self._held.values())
         return [job.holding for job in held]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def hand_back(self) -> None:
+        """Aborts everything, also what is held from now on, for other workers to run."""
+        with self._lock:
+            self._hands_back = True
+            held = list(self._held.values())
+        for job in held:
+            job.hand_back()
 
     def stop(self, job_ids: Sequence[str]) -> None:
         """Aborts those of the named jobs that are held here."""

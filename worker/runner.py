@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from quill.errors import (
-    EngineError,
+    EngineClosed,
+    EngineFault,
     FenceError,
     JobNotFound,
     QuillError,
+    RetriesSpent,
     RunTimedOut,
     StaleTicket,
     Unavailable,
@@ -39,6 +43,19 @@ _RETRY_S = 0.25
 _CLAIM_PATIENCE_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Between the tries of one job; the store draws the pause from 0 to ``base_s`` * 2^retries."""
+
+    base_s: float
+    pause_at_most_s: float
+
+    def retry(self, claim: Claim) -> Call[float]:
+        return calls.retry(
+            claim, base_s=self.base_s, pause_at_most_s=self.pause_at_most_s, draw=random.random()
+        )
+
+
 class Runner:
     def __init__(
         self,
@@ -48,6 +65,7 @@ class Runner:
         flusher: Flusher,
         health: Health,
         *,
+        backoff: Backoff,
         worker_id: str,
         has_ended: threading.Event,
     ) -> None:
@@ -56,11 +74,18 @@ class Runner:
         self._holdings = holdings
         self._flusher = flusher
         self._health = health
+        self._backoff = backoff
         self._worker_id = worker_id
         self._has_ended = has_ended
 
     def run(self, job_id: str, seq: int) -> None:
-        """Claims the job and runs it to its end. Returns at once if the ticket was overtaken."""
+        """Claims the job and runs it to its end. Returns at once if the ticket was overtaken.
+
+        A worker that stops declines the ticket instead.
+        """
+        if self._holdings.is_closed:
+            self._decline(job_id, seq)
+            return
         call = calls.claim(job_id, seq, self._worker_id, new_token())
         try:
             claim = self._patiently(call, until_s=time.monotonic() + _CLAIM_PATIENCE_S)
@@ -72,6 +97,14 @@ class Runner:
             with self._holdings.hold(claim) as job:
                 self._run_claimed(job)
 
+    def _decline(self, job_id: str, seq: int) -> None:
+        try:
+            self._store.run(calls.decline(job_id, seq))
+        except (StaleTicket, JobNotFound, Unavailable) as reason:
+            _log.debug("ticket not declined", action="skip_ticket", job_id=job_id, reason=reason.code)
+        else:
+            _log.info("ticket declined", action="decline", job_id=job_id)
+
     def _run_claimed(self, job: HeldJob) -> None:
         claim = job.claim
         clock = _Clock(self._flusher.open(claim) if claim.is_streaming else None)
@@ -79,18 +112,23 @@ class Runner:
             handle = self._engine.submit(generation_of(claim), clock.on_delta)
             job.attach(handle)
             result = _within(claim.request.run_timeout_s, handle)
+        except EngineClosed:
+            self._release(claim)
+            return
         except QuillError as error:
-            self._finish(claim, State.FAILED, fault_json(error))
+            self._fall_short(claim, error)
             return
         except Exception:
-            # An engine's defect must cost its job, not its worker; the caller is told no more than that.
+            # An engine's defect must cost its job a try, not its worker; the caller is told no more.
             _log.exception("the engine raised what it should not", action="engine_defect")
-            self._finish(claim, State.FAILED, fault_json(EngineError))
+            self._fall_short(claim, EngineFault())
             return
         if result.finish_reason == "cancelled":
-            # Others own the job now, or this worker goes away: either way its end is not ours to write.
-            self._flusher.close(claim)
             _log.info("stopped", action="stop", tokens=result.usage.completion_tokens)
+            if job.is_handed_back:
+                self._release(claim)
+            else:  # others own the job now: its end is not ours to write
+                self._flusher.close(claim)
             return
         if result.finish_reason == "timeout":
             outcome = fault_json(RunTimedOut, result)
@@ -108,6 +146,33 @@ class Runner:
             produced_tokens=result.usage.completion_tokens,
             measures=measures.as_json(),
         )
+
+    def _release(self, claim: Claim) -> None:
+        self._flusher.close(claim)
+        try:
+            self._patiently(calls.release(claim))
+        except (FenceError, JobNotFound, Unavailable) as reason:
+            _log.warning("could not be handed back", action="release_refused", reason=reason.code)
+        else:
+            _log.info("handed back", action="release")
+
+    def _fall_short(self, claim: Claim, error: QuillError) -> None:
+        """Another try if it may help and one is left, else the end."""
+        if not error.retryable or not self._is_tried_again(claim, error):
+            self._finish(claim, State.FAILED, fault_json(error))
+
+    def _is_tried_again(self, claim: Claim, error: QuillError) -> bool:
+        """Also true if the job is no longer ours to fail."""
+        try:
+            pause_s = self._patiently(self._backoff.retry(claim))
+        except RetriesSpent:
+            return False
+        except (FenceError, JobNotFound, Unavailable) as reason:
+            _log.warning("the retry was not accepted", action="retry_refused", reason=reason.code)
+        else:
+            _log.warning("tries again", action="retry", reason=error.code, pause_s=pause_s)
+        self._flusher.close(claim)
+        return True
 
     def _finish(
         self, claim: Claim, state: State, outcome: str, *, produced_tokens: int = 0, measures: str = "{}"

@@ -24,6 +24,14 @@ class DroppedTickets:
     count = 0
 
 
+class Reception:
+    """Whether this process still asks for tickets; once it is over it stays so."""
+
+    is_over = False
+    #: A request is out, so a ticket may still come.
+    is_waiting = False
+
+
 def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
     """The message, or ``None`` for an entry that no worker of ours could run."""
     try:
@@ -43,6 +51,12 @@ def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
 
 
 class Channel(redis.Channel):
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if Reception.is_over:
+            return
+        super()._brpop_start(timeout)
+        Reception.is_waiting = bool(self._in_poll)
+
     def _brpop_read(self, **options: Any) -> bool:
         """As kombu 5.7 does it, with a check between reading an entry and delivering it."""
         try:
@@ -65,6 +79,7 @@ class Channel(redis.Channel):
             return True
         finally:
             self._in_poll = None
+            Reception.is_waiting = False
             self._flush_brpop_reauth()
 
 

@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     start_by_s: float | None
     run_timeout_s: float | None
     result_ttl_s: float | None
+    max_retries: int
     metadata: Mapping[str, str]
 
 

@@ -158,6 +158,11 @@ def claim(job_id: str, seq: int, worker: str, token: str) -> Call[Claim]:
     return Call("claim", (job_id, seq, worker, token, LEASE_MS, allowed, fault_json(JobExpired)), parse)
 
 
+def decline(job_id: str, seq: int) -> Call[None]:
+    """Gives a ticket back unclaimed. Raises ``StaleTicket`` or ``JobNotFound``."""
+    return Call("decline", (job_id, seq), lambda _, __: None)
+
+
 def renew(worker: str, report: str, held: Iterable[Holding]) -> Call[list[str]]:
     """Gives the jobs that the worker must stop. Raises ``UnknownWorker``."""
     flat = [value for job in held for value in (job.job_id, job.attempt, job.token, job.produced_tokens)]
@@ -189,6 +194,30 @@ def finish(
         measures,
     )
     return Call("finish", arguments, lambda _, reply: State(reply[0].decode()))
+
+
+def release(held: Claim) -> Call[None]:
+    """Hands a running job back. Raises ``Fenced``, ``IllegalTransition`` or ``JobNotFound``."""
+    arguments = (held.job_id, held.attempt, held.token, _allowed("release", State.QUEUED))
+    return Call("release", arguments, lambda _, __: None)
+
+
+def retry(held: Claim, *, base_s: float, pause_at_most_s: float, draw: float) -> Call[float]:
+    """Gives the pause in seconds; ``draw`` is random, from 0 to 1.
+
+    Raises ``RetriesSpent``, ``Fenced``, ``IllegalTransition`` or ``JobNotFound``.
+    """
+    arguments = (
+        held.job_id,
+        held.attempt,
+        held.token,
+        _allowed("retry", State.QUEUED),
+        held.request.max_retries,
+        round(base_s * 1000),
+        round(pause_at_most_s * 1000),
+        draw,
+    )
+    return Call("retry", arguments, lambda _, reply: int(reply[0]) / 1000)
 
 
 def cancel(job_id: str, tenant: str) -> Call[State]:

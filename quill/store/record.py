@@ -33,6 +33,7 @@ def job_of(job_id: str, entry: Reply) -> Job:
         job_class=JobClass(fields[b"class"].decode()),
         stream=fields[b"stream"] == b"1",
         attempt=int(fields[b"attempt"]),
+        retries=int(fields.get(b"retries", 0)),
         position=position,
         created_at=int(fields[b"created"]) / 1_000_000,
         started_at=_seconds(fields.get(b"started"), 1000),

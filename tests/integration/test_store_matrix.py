@@ -43,6 +43,24 @@ def cancel(store: Store, claim: Claim) -> object:
     return store.run(calls.cancel(claim.job_id, TENANT))
 
 
+def decline(store: Store, claim: Claim) -> object:
+    join(store)
+    return store.run(calls.decline(claim.job_id, seq_of(store, claim.job_id)))
+
+
+def release(store: Store, claim: Claim) -> object:
+    return store.run(calls.release(claim))
+
+
+def retry(store: Store, claim: Claim) -> object:
+    return store.run(calls.retry(claim, base_s=1, pause_at_most_s=60, draw=0.5))
+
+
+def end_a_pause(store: Store, claim: Claim) -> object:
+    store.client.zadd(_index(store, "delayed:m"), {claim.job_id: 1}, xx=True)
+    return store.run(calls.sweep())
+
+
 def sweep_a_dead_lease(store: Store, claim: Claim) -> object:
     store.client.zadd(_index(store, "leases:m"), {claim.job_id: 1})
     return store.run(calls.sweep())
@@ -80,6 +98,10 @@ AIMS: list[tuple[str, State | None, Aim]] = [
     ("claim", State.EXPIRED, claim_too_late),
     *(("finish", target, finish_as(target)) for target in State),
     ("cancel", State.CANCELLED, cancel),
+    ("decline", None, decline),
+    ("release", State.QUEUED, release),
+    ("retry", State.QUEUED, retry),
+    ("sweep", None, end_a_pause),
     ("sweep", State.QUEUED, sweep_a_dead_lease),
     ("sweep", State.FAILED, sweep_the_last_of_many_dead_leases),
     ("sweep", State.EXPIRED, sweep_a_late_start),
@@ -145,7 +167,7 @@ def test_every_key_of_an_ended_job_has_an_end(store: Store, state: State) -> Non
 @pytest.mark.parametrize("state", sorted(TERMINAL))
 def test_an_ended_job_is_in_no_index(store: Store, state: State) -> None:
     claim = job_in(store, state)
-    for index in ("due", "leases:m", "tickets:m", "line:m:standard:acme"):
+    for index in ("due", "leases:m", "tickets:m", "delayed:m", "line:m:standard:acme"):
         assert store.client.zscore(_index(store, index), claim.job_id) is None
     waiting = store.client.hget(store.keys.model("m"), "waiting")
     assert waiting == b"0"

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from quill import ids
 from quill.broker import parse_ticket
-from quill.errors import Fenced, JobNotCancellable, StaleTicket
+from quill.errors import Fenced, IllegalTransition, JobNotCancellable, RetriesSpent, StaleTicket
 from quill.job import JobClass, JobRequest
 from quill.states import TERMINAL, TRANSITIONS, State
 from quill.store import calls
@@ -145,6 +145,19 @@ class Queue(RuleBasedStateMachine):
         job.move(State.RUNNING)
         self.claims.append(claim)
 
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data())
+    def decline(self, data: st.DataObject) -> None:
+        """By a worker that stops, of any ticket there ever was."""
+        job_id, seq = data.draw(st.sampled_from(self.tickets))
+        try:
+            self.store.run(calls.decline(job_id, seq))
+        except StaleTicket:
+            return
+        assert self.expected[job_id].state is State.QUEUED
+        with pytest.raises(StaleTicket):
+            self.store.run(calls.claim(job_id, seq, "w1", "declined"))
+
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), end=st.sampled_from([State.SUCCEEDED, State.FAILED]))
     def finish(self, data: st.DataObject, end: State) -> None:
@@ -173,6 +186,36 @@ class Queue(RuleBasedStateMachine):
         join(self.store, SLOTS, "w1")
         held = Holding(claim.job_id, claim.attempt, claim.token, 1)
         assert (self.store.run(calls.renew("w1", "{}", [held])) == []) is may_write
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), draw=st.sampled_from([None, 0.0, 0.5, 1.0]))
+    def hand_back_or_try_again(self, data: st.DataObject, draw: float | None) -> None:
+        """By any claim there ever was; without a draw it is a hand-back, which is not counted."""
+        claim = data.draw(st.sampled_from(self.claims))
+        job = self.expected[claim.job_id]
+        is_last = (claim.attempt, claim.token) == (job.attempt, job.token)
+        retries = int(self._field(claim.job_id, "retries"))
+        may_go_back = is_last and job.state is State.RUNNING and (draw is None or retries < 3)
+
+        def go_back() -> None:
+            if draw is None:
+                self.store.run(calls.release(claim))
+            else:
+                self.store.run(calls.retry(claim, base_s=60, pause_at_most_s=60, draw=draw))
+
+        with suppress(Fenced, IllegalTransition, RetriesSpent):
+            go_back()
+        if may_go_back:
+            job.move(State.QUEUED)
+            go_back()
+            counted = 0 if draw is None else 1
+            assert int(self._field(claim.job_id, "retries")) == retries + counted
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def end_a_pause(self, data: st.DataObject) -> None:
+        self._expire_now(f"delayed:{MODEL}", data.draw(st.sampled_from(sorted(self.expected))))
+        self.sweep()
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
@@ -220,15 +263,17 @@ class Queue(RuleBasedStateMachine):
                 for name in (
                     f"line:{MODEL}:{job_class}:{job.tenant}",
                     f"tickets:{MODEL}",
+                    f"delayed:{MODEL}",
                     f"leases:{MODEL}",
                 )
             ]
             if job.state is State.QUEUED:
-                assert places in ([True, False, False], [False, True, False])
+                assert places[:3].count(True) == 1
+                assert not places[3]
             elif job.state is State.RUNNING:
-                assert places == [False, False, True]
+                assert places == [False, False, False, True]
             else:
-                assert places == [False, False, False]
+                assert not any(places)
 
     @invariant()
     def the_race_holds_exactly_those_who_wait(self) -> None:
@@ -277,6 +322,7 @@ class Queue(RuleBasedStateMachine):
         for job_id in self.expected:
             self._expire_now(f"leases:{MODEL}", job_id)
             self._expire_now(f"tickets:{MODEL}", job_id)
+            self._expire_now(f"delayed:{MODEL}", job_id)
         self.store.client.delete(self.store.keys.ticket_list(MODEL))
         self.store.run(calls.sweep())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from quill.errors import EngineError
 from worker.engines.sampling import pick
 from worker.engines.sequence import FinishReason, Sequence
 from worker.engines.slots import SlotCache
@@ -209,7 +210,7 @@ class Batcher:
         self._cache.clear(sequence.slot)
         self._leave(sequence)
         self.completed += 1
-        sequence.fail(message)
+        sequence.fail(EngineError(message))
 
     def _probe_device(self) -> None:
         try:

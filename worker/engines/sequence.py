@@ -53,5 +53,5 @@ class Sequence:
         text, reasoning = self.stream.text, self.stream.reasoning
         self.generation.finish(JobResult(text=text, reasoning=reasoning, finish_reason=reason, usage=usage))
 
-    def fail(self, message: str) -> None:
-        self.generation.fail(EngineError(message))
+    def fail(self, error: EngineError) -> None:
+        self.generation.fail(error)

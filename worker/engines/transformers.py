@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from quill.errors import EngineClosed, EngineError
+from quill.errors import EngineClosed, EngineError, EngineFault
 from worker.engines.base import EngineInfo, EngineStats, GenerationRequest, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox
@@ -60,7 +60,7 @@ class TransformersEngine:
         if booted is None or self._inbox.is_closed:
             raise EngineClosed("The engine is not running.")
         if self._is_lost:
-            raise EngineError(DEVICE_LOST)
+            raise EngineFault(DEVICE_LOST)
         sequence = _sequence(booted, request, on_delta)
         self._inbox.put(sequence)
         return sequence.generation
@@ -115,7 +115,7 @@ class TransformersEngine:
     def _take_arrivals(self, batcher: Batcher) -> None:
         for sequence in self._inbox.drain(wait=not batcher.is_busy):
             if self._is_lost:
-                sequence.fail(DEVICE_LOST)
+                sequence.fail(EngineFault(DEVICE_LOST))
             else:
                 batcher.add(sequence)
 
@@ -134,9 +134,9 @@ class TransformersEngine:
 
         log.exception("The engine gives up what it holds.", extra={"action": "evict"})
         self._is_lost = isinstance(error, DeviceLost)
-        message = DEVICE_LOST if self._is_lost else "The engine failed while it worked on this job."
+        reason = EngineFault(DEVICE_LOST) if self._is_lost else EngineFault()
         for sequence in batcher.evict():
-            sequence.fail(message)
+            sequence.fail(reason)
 
     def _release(self) -> None:
         """The weights and the slots go back before `close` returns."""

@@ -18,6 +18,7 @@
 --   tenants:<model>:<class>           ZSET    tenants with waiting jobs by virtual start (fair share)
 --   <either of the two>:tags          HASH    virtual clock and last finish tags of the busy period
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
+--   delayed:<model>                   ZSET    jobs that wait for their next try by when it is due (ms)
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)
 --   stops:<worker>                    LIST    jobs that the worker must stop at once; expires

@@ -61,17 +61,23 @@ end
 -- Takes a queued job out of wherever it waits.
 local function leave_line(id, job)
   redis.call('ZREM', key('due'), id)
-  if redis.call('ZREM', key('tickets', job.model), id) == 0 then
+  local left = redis.call('ZREM', key('tickets', job.model), id) + redis.call('ZREM', key('delayed', job.model), id)
+  if left == 0 then
     redis.call('ZREM', line_of(job.model, job.class, job.tenant), id)
     left_line(job.model, job.class, job.tenant)
   end
 end
 
--- Back at its old place, which is the front; its older tickets become stale and its cost is not taken twice.
-local function return_to_line(id, job)
+-- Back at its old place, which is the front, now or after a pause; its older tickets become stale and its cost
+-- is not taken twice.
+local function return_to_line(id, job, pause_ms)
   redis.call('HINCRBY', key('job', id), 'seq', 1)
   redis.call('HSET', key('job', id), 'state', 'queued', 'cost', 0)
-  enter_line(id, job)
+  if (pause_ms or 0) > 0 then
+    redis.call('ZADD', key('delayed', job.model), digits(NOW_MS + pause_ms), id)
+  else
+    enter_line(id, job)
+  end
 end
 
 local function take_next(model)

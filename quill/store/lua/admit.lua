@@ -27,7 +27,7 @@ if tonumber(redis.call('HGET', facts, 'waiting') or 0) >= tonumber(max_queued) t
 
 local order = redis.call('HINCRBY', facts, 'order', 1)
 redis.call('HSET', key('job', id), 'state', 'queued', 'tenant', tenant, 'model', model, 'class', class,
-  'weight', weight, 'cost', cost, 'order', order, 'seq', 0, 'attempt', 0, 'token', '', 'lost', 0,
+  'weight', weight, 'cost', cost, 'order', order, 'seq', 0, 'attempt', 0, 'token', '', 'lost', 0, 'retries', 0,
   'created', digits(NOW_US), 'ttl', ttl_ms, 'stream', stream)
 redis.call('SET', key('request', id), request)
 if idem then

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- sweep: whatever is overdue goes on. RUNNING -> QUEUED when a lease ran out, RUNNING -> FAILED when that
---        happened too often, QUEUED -> EXPIRED past the time to start; lost tickets return to their line,
+--        happened too often, QUEUED -> EXPIRED past the time to start; lost tickets and failed tries
+--        whose pause is over return to their line,
 --        silent workers are forgotten, listings drop expired records, free slots get tickets.
 -- USES  keys, line, end
 -- KEYS  namespace
@@ -75,6 +76,15 @@ local function reclaim_tickets(model)
   end
 end
 
+local function end_pauses(model)
+  for _, id in ipairs(overdue(key('delayed', model))) do
+    local job = load_job(id)
+    redis.call('ZREM', key('delayed', model), id)
+    moved = moved + 1
+    if job and job.state == 'queued' then enter_line(id, job) end
+  end
+end
+
 local function expire_unstarted()
   for _, id in ipairs(overdue(key('due'))) do
     local job = load_job(id)
@@ -110,9 +120,11 @@ local has_more = false
 for _, model in ipairs(redis.call('SMEMBERS', key('models'))) do
   if not is_spared then reclaim_leases(model) end
   reclaim_tickets(model)
+  end_pauses(model)
   has_more = pump(model) or has_more
   if not is_spared then consider(key('leases', model), 0) end
   consider(key('tickets', model), 0)
+  consider(key('delayed', model), 0)
 end
 if has_more or moved >= limit then return {'OK', 0, moved} end
 if is_spared then soonest = math.min(soonest, spared_until) else consider(key('seen'), silent_ms) end

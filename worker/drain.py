@@ -1,0 +1,70 @@
+"""How a worker stops: it takes no more tickets, lets what runs finish for a while, and hands back the rest.
+
+Celery's own warm shutdown ends its loop first; a ticket that was under way by then would lie in a buffer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from celery.worker import state
+
+from worker.holdings import Holdings
+from worker.keeper import Keeper
+from worker.transport import Reception
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_S = 0.02
+#: For handing back; a store that is away for longer finds the leases run out.
+_HAND_BACK_S = 5.0
+
+
+class Drain:
+    def __init__(self, holdings: Holdings, keeper: Keeper, grace_s: float) -> None:
+        self._holdings = holdings
+        self._keeper = keeper
+        self._grace_s = grace_s
+        self._has_begun = threading.Event()
+        self._has_ended = False
+        self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begin(self) -> None:
+        """The second time it ends the grace. Only sets flags: signal handlers may call it."""
+        if self._has_begun.is_set():
+            self._grace_s = 0.0
+        self._has_begun.set()
+
+    def stop(self) -> None:
+        self._has_ended = True
+        self._has_begun.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._has_begun.wait()
+        if self._has_ended:
+            return
+        _log.info("takes no more jobs", action="drain", running=len(self._holdings.snapshot()))
+        Reception.is_over = True
+        self._holdings.close()
+        self._keeper.drain()
+        if not self._is_idle_within(lambda: self._grace_s):
+            _log.warning("hands back what has not ended in time", action="hand_back", grace_s=self._grace_s)
+            self._holdings.hand_back()
+            if not self._is_idle_within(lambda: _HAND_BACK_S):
+                self._keeper.has_ended.set()
+        state.should_stop = 0
+
+    def _is_idle_within(self, patience_s: Callable[[], float]) -> bool:
+        began_s = time.monotonic()
+        while Reception.is_waiting or self._holdings.snapshot():
+            if time.monotonic() - began_s > patience_s():
+                return False
+            time.sleep(_LOOK_S)
+        return True
