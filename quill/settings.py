@@ -81,7 +81,20 @@ class GatewaySettings(AdmissionSettings):
     low_tokens_per_s: float = 5.0
 
 
-class WorkerSettings(Settings):
+class DrainSettings(Settings):
+    drain_s: float = Field(
+        default=30.0, ge=0, description="What runs when the worker is told to stop has so long to finish."
+    )
+
+
+class SupervisorSettings(DrainSettings):
+    #: `0,1`, or `all`; empty for one worker on the CPU.
+    gpus: str = ""
+
+
+class WorkerSettings(DrainSettings):
+    #: Given by a supervisor, which can then tell the store whose jobs are free when this process dies.
+    worker_id: str | None = None
     #: A hub name (`Qwen/Qwen3-0.6B`), a local folder, or `quill-tiny`, which is built in.
     model: str = "quill-tiny"
     #: The name that callers use; by default the hub name, or the folder's.
@@ -97,9 +110,6 @@ class WorkerSettings(Settings):
     #: The simulated engine's speed.
     simulated_step_s: float = Field(default=0.02, ge=0)
     simulated_prefill_s: float = Field(default=0.0, ge=0, description="Seconds a prompt token.")
-    drain_s: float = Field(
-        default=30.0, ge=0, description="What runs when the worker is told to stop has so long to finish."
-    )
     #: The pause before a job's n-th retry is drawn from 0 to `retry_base_s` * 2^(n-1),
     #: at most `retry_pause_s`.
     retry_base_s: float = Field(default=1.0, ge=0)

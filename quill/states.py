@@ -41,6 +41,7 @@ EDGES: dict[str, frozenset[Edge]] = {
         }
     ),
     "cancel": frozenset({(State.QUEUED, State.CANCELLED), (State.RUNNING, State.CANCELLED)}),
+    "bury": frozenset({(State.RUNNING, State.QUEUED), (State.RUNNING, State.FAILED)}),
     "release": frozenset({(State.RUNNING, State.QUEUED)}),
     "retry": frozenset({(State.RUNNING, State.QUEUED)}),
     "sweep": frozenset(

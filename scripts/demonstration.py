@@ -16,7 +16,7 @@ from rich.table import Table
 from quill.client import Client, DeltaEvent, DoneEvent
 from quill.embedded import free_port
 from quill.job import Job, JobRequest
-from quill.supervisor import Service
+from quill.supervision.service import Service
 from quill.tiny.cases import Case, check, held_out
 
 console = Console()

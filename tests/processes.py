@@ -63,6 +63,10 @@ class Process:
     def stop(self, *, within_s: float = 30.0) -> int:
         if self._process.poll() is None:
             self._process.terminate()
+        return self.wait(within_s=within_s)
+
+    def wait(self, *, within_s: float = 30.0) -> int:
+        """Its exit status, once it has ended."""
         try:
             return self._process.wait(within_s)
         except subprocess.TimeoutExpired:

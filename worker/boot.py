@@ -125,7 +125,7 @@ def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engin
     """
     configure(settings)
     hush_root_warning()
-    worker_id = new_worker_id()
+    worker_id = settings.worker_id or new_worker_id()
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
     engine = make_engine(settings)
     try:

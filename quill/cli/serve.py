@@ -38,8 +38,17 @@ def gateway(**options: object) -> None:
 @click.option("--slots", type=click.IntRange(1, 1024), help="Jobs at once.  [default: what memory allows]")
 @click.option("--context-tokens", type=click.IntRange(16))
 @click.option("--memory-budget-mb", type=click.IntRange(1), help="For the cache of keys and values.")
-def worker(**options: object) -> None:
-    """Run one worker with one model."""
+@click.option("--gpus", help="One supervised worker a GPU: `0,1`, or `all`.")
+@click.option("--cpu", is_flag=True, help="One supervised worker without a GPU.")
+def worker(gpus: str | None, cpu: bool, **options: object) -> None:
+    """Run one worker with one model.
+
+    With --gpus or --cpu its workers are supervised: they are restarted when they die.
+    """
+    if gpus and cpu:
+        raise click.UsageError("Give --gpus or --cpu, not both.")
+    if gpus or cpu:
+        _become("quill.supervision", gpus=gpus or "", **options)
     _become("worker", **options)
 
 

@@ -23,7 +23,7 @@ import click
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def up(model: str, host: str, port: int, redis_url: str | None, data_dir: Path, log_level: str) -> None:
     """Start everything on this machine: store, gateway, worker, intake. Ctrl-C stops it."""
-    from quill.supervisor import Service, ServiceFailed
+    from quill.supervision.service import Service, ServiceFailed
 
     service = Service(
         model=model, host=host, port=port, redis_url=redis_url, data_dir=data_dir, log_level=log_level

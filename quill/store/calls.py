@@ -90,6 +90,13 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Burial:
+    moved: int
+    #: Jobs that the dead worker still holds, for the next call.
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class PageEntry:
     job_id: str
     #: Admission time, which is also the cursor for what came before it.
@@ -240,6 +247,19 @@ def sweep() -> Call[Sweep]:
         fault_json(JobExpired),
     )
     return Call("sweep", arguments, lambda _, reply: Sweep(reply[0], reply[1]))
+
+
+def bury(worker: str) -> Call[Burial]:
+    """Takes a dead worker's jobs back, some at a time. Only who saw it die may call this."""
+    arguments = (
+        worker,
+        SWEEP_LIMIT,
+        LOST_AT_MOST,
+        _allowed("bury", State.QUEUED),
+        _allowed("bury", State.FAILED),
+        fault_json(WorkerLost),
+    )
+    return Call("bury", arguments, lambda _, reply: Burial(reply[0], reply[1]))
 
 
 def join(

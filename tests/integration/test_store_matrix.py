@@ -15,7 +15,7 @@ from quill.states import EDGES, TERMINAL, TRANSITIONS, State
 from quill.store import calls
 from quill.store.calls import Chunk, Claim, Holding
 from quill.store.run import Store
-from tests.integration.jobs import TENANT, job_in, join, outcome_of, seq_of, state_of, submission
+from tests.integration.jobs import TENANT, WORKER, job_in, join, outcome_of, seq_of, state_of, submission
 
 Aim = Callable[[Store, Claim], object]
 
@@ -54,6 +54,15 @@ def release(store: Store, claim: Claim) -> object:
 
 def retry(store: Store, claim: Claim) -> object:
     return store.run(calls.retry(claim, base_s=1, pause_at_most_s=60, draw=0.5))
+
+
+def bury(store: Store, claim: Claim) -> object:
+    return store.run(calls.bury(WORKER))
+
+
+def bury_the_last_of_many(store: Store, claim: Claim) -> object:
+    store.client.hset(_index(store, f"job:{claim.job_id}"), "lost", 20)
+    return bury(store, claim)
 
 
 def end_a_pause(store: Store, claim: Claim) -> object:
@@ -99,6 +108,8 @@ AIMS: list[tuple[str, State | None, Aim]] = [
     *(("finish", target, finish_as(target)) for target in State),
     ("cancel", State.CANCELLED, cancel),
     ("decline", None, decline),
+    ("bury", State.QUEUED, bury),
+    ("bury", State.FAILED, bury_the_last_of_many),
     ("release", State.QUEUED, release),
     ("retry", State.QUEUED, retry),
     ("sweep", None, end_a_pause),

@@ -239,6 +239,17 @@ class Queue(RuleBasedStateMachine):
         self._expire_now(f"leases:{MODEL}", claim.job_id)
         self.sweep()
 
+    @rule(worker=st.sampled_from(WORKERS))
+    def bury(self, worker: str) -> None:
+        """Its supervisor saw it die: all that it ran is back in its line."""
+        assert self.store.run(calls.bury(worker)).left == 0
+        assert not self.store.client.smembers(self._key(f"held:{worker}"))
+        self._sync_with_sweep()
+        assert not any(
+            job.state is State.RUNNING and self._field(job_id, "worker") == worker
+            for job_id, job in self.expected.items()
+        )
+
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
     def lose_a_ticket(self, data: st.DataObject) -> None:
@@ -290,6 +301,15 @@ class Queue(RuleBasedStateMachine):
             classes |= {job_class.encode()} if tenants else set()
         assert set(client.zrange(self._key(f"classes:{MODEL}"), 0, -1)) == classes
         assert int(client.hget(self.store.keys.model(MODEL), "waiting") or 0) == waiting
+
+    @invariant()
+    def a_worker_holds_exactly_what_it_runs(self) -> None:
+        running: dict[str, set[bytes]] = {worker: set() for worker in WORKERS}
+        for job_id, job in self.expected.items():
+            if job.state is State.RUNNING:
+                running[self._field(job_id, "worker")].add(job_id.encode())
+        for worker, held in running.items():
+            assert self.store.client.smembers(self._key(f"held:{worker}")) == held
 
     @invariant()
     def capacity_is_what_the_members_offer(self) -> None:

@@ -21,6 +21,7 @@
 --   delayed:<model>                   ZSET    jobs that wait for their next try by when it is due (ms)
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)
+--   held:<worker>                     SET     jobs that the worker runs
 --   stops:<worker>                    LIST    jobs that the worker must stop at once; expires
 --   tokenizer:<digest>                STRING  a tokenizer.json, compressed by zlib
 --   recent:<model>                    LIST    the last 100 ends: JSON of times and tokens; expires after a day

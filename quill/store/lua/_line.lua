@@ -48,7 +48,7 @@ local function left_line(model, class, tenant)
   if redis.call('EXISTS', tenants) == 0 then deactivate(key('classes', model), class) end
 end
 
-local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token'}
+local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token', 'worker'}
 
 local function load_job(id)
   local values = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
@@ -56,6 +56,16 @@ local function load_job(id)
   local job = {}
   for i, name in ipairs(JOB_FIELDS) do job[name] = values[i] end
   return job
+end
+
+local function begin_lease(id, job, worker, lease_ms)
+  redis.call('ZADD', key('leases', job.model), digits(NOW_MS + lease_ms), id)
+  redis.call('SADD', key('held', worker), id)
+end
+
+local function end_lease(id, job)
+  redis.call('ZREM', key('leases', job.model), id)
+  redis.call('SREM', key('held', job.worker), id)
 end
 
 -- Takes a queued job out of wherever it waits.

@@ -17,8 +17,8 @@ if job.state == 'cancelled' then return {'OK', job.state} end
 if not is_allowed(job.state, allowed_from) then return {'ENDED', job.state} end
 
 if job.state == 'running' then
-  redis.call('ZREM', key('leases', job.model), id)
-  local stops = key('stops', redis.call('HGET', key('job', id), 'worker'))
+  end_lease(id, job)
+  local stops = key('stops', job.worker)
   redis.call('LPUSH', stops, id)
   redis.call('PEXPIRE', stops, STOPS_TTL_MS)
 else

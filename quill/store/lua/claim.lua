@@ -33,6 +33,6 @@ end
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 redis.call('HSET', record, 'state', 'running', 'token', token, 'worker', worker, 'produced', 0,
   'started', digits(NOW_MS))
-redis.call('ZADD', key('leases', job.model), digits(NOW_MS + tonumber(lease_ms)), id)
+begin_lease(id, job, worker, tonumber(lease_ms))
 announce(id, 'running', attempt)
 return grant(attempt)

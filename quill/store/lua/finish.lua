@@ -21,7 +21,7 @@ if job.state == 'queued' then
   leave_line(id, job)
   redis.call('HINCRBY', key('job', id), 'seq', 1)
 else
-  redis.call('ZREM', key('leases', job.model), id)
+  end_lease(id, job)
 end
 if tail ~= '' then redis.call('XADD', key('out', id, attempt), '*', 'chunk', tail) end
 redis.call('HSET', key('job', id), 'produced', produced)

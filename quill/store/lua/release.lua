@@ -14,7 +14,7 @@ if job.attempt ~= attempt or job.token ~= token then return {'FENCED'} end
 if job.state == 'queued' then return {'OK'} end
 if not is_allowed(job.state, allowed_from) then return {'ILLEGAL'} end
 
-redis.call('ZREM', key('leases', job.model), id)
+end_lease(id, job)
 return_to_line(id, job)
 announce(id, 'queued', attempt)
 pump(job.model)

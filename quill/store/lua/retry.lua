@@ -24,7 +24,7 @@ if retries >= retries_at_most then return {'SPENT'} end
 
 local pause_ms = math.floor(draw * math.min(pause_at_most_ms, base_ms * 2 ^ retries))
 redis.call('HSET', key('job', id), 'retries', retries + 1)
-redis.call('ZREM', key('leases', job.model), id)
+end_lease(id, job)
 return_to_line(id, job, pause_ms)
 announce(id, 'queued', attempt)
 pump(job.model)

@@ -3,7 +3,7 @@
 --        happened too often, QUEUED -> EXPIRED past the time to start; lost tickets and failed tries
 --        whose pause is over return to their line,
 --        silent workers are forgotten, listings drop expired records, free slots get tickets.
--- USES  keys, line, end
+-- USES  keys, line, end, loss
 -- KEYS  namespace
 -- ARGV  limit, lease_ms, silent_ms, pause_ms, lost_at_most, requeue_from, fail_from, expire_from, lost_fault, expired_fault
 -- GIVES {OK, next_due_ms, moved} with the time until there may be work again
@@ -31,13 +31,7 @@ local is_spared = NOW_MS < spared_until
 local function forget_silent_workers()
   local since = digits(NOW_MS - silent_ms)
   for _, worker in ipairs(redis.call('ZRANGE', key('seen'), '-inf', since, 'BYSCORE', 'LIMIT', 0, limit)) do
-    local model = redis.call('HGET', key('worker', worker), 'model')
-    local slots = model and redis.call('HGET', key('members', model), worker)
-    if slots then
-      redis.call('HDEL', key('members', model), worker)
-      redis.call('HINCRBY', key('model', model), 'capacity', -slots)
-    end
-    redis.call('ZREM', key('seen'), worker)
+    forget_worker(worker)
     moved = moved + 1
   end
 end
@@ -46,16 +40,11 @@ local function reclaim_leases(model)
   local leases = key('leases', model)
   for _, id in ipairs(overdue(leases)) do
     local job = load_job(id)
-    redis.call('ZREM', leases, id)
     moved = moved + 1
-    if job and is_allowed(job.state, requeue_from) then
-      local lost = redis.call('HINCRBY', key('job', id), 'lost', 1)
-      if lost > lost_at_most and is_allowed(job.state, fail_from) then
-        retire(id, job, 'failed', lost_fault)
-      else
-        return_to_line(id, job)
-        announce(id, 'queued', job.attempt)
-      end
+    if job then
+      lose(id, job, lost_at_most, requeue_from, fail_from, lost_fault)
+    else
+      redis.call('ZREM', leases, id)
     end
   end
 end

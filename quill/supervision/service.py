@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -17,6 +15,9 @@ from typing import Self
 import redis
 
 from quill.embedded import free_port, server_command
+from quill.settings import Settings
+from quill.supervision.child import Child, stop_together
+from quill.supervision.worker import WorkerChild
 
 _STORE_READY_S = 30.0
 #: Loading a large model from a slow disk takes minutes.
@@ -25,62 +26,10 @@ _POLL_S = 0.05
 #: A worker may finish what runs; the rest goes on when the service is started again.
 _DRAIN_S = 10.0
 _STOP_S = 15.0
-_RESTART_FIRST_S = 0.5
-_RESTART_AT_MOST_S = 30.0
-#: A process that lived this long has earned a quick restart.
-_STABLE_S = 30.0
 
 
 class ServiceFailed(Exception):
     """A part of the service could not be started."""
-
-
-@dataclass(slots=True)
-class Child:
-    name: str
-    command: list[str]
-    environment: Mapping[str, str]
-    process: subprocess.Popen[bytes] | None = None
-    started_s: float = 0.0
-    pause_s: float = _RESTART_FIRST_S
-    restart_at_s: float | None = None
-    restarts: int = 0
-
-    def start(self) -> None:
-        # Out of the terminal's group: Ctrl-C reaches the supervisor, which stops the parts in order.
-        self.process = subprocess.Popen(
-            self.command, env=dict(self.environment), start_new_session=True, stdout=subprocess.DEVNULL
-        )
-        self.started_s = time.monotonic()
-        self.restart_at_s = None
-
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def keep_alive(self) -> None:
-        """Restarts it with exponential backoff if it has died."""
-        now_s = time.monotonic()
-        if self.is_running:
-            return
-        if self.restart_at_s is None:
-            if now_s - self.started_s > _STABLE_S:
-                self.pause_s = _RESTART_FIRST_S
-            self.restart_at_s = now_s + self.pause_s
-            self.pause_s = min(self.pause_s * 2, _RESTART_AT_MOST_S)
-        elif now_s >= self.restart_at_s:
-            self.restarts += 1
-            self.start()
-
-    def stop(self, grace_s: float) -> None:
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 @dataclass
@@ -130,9 +79,12 @@ class Service:
             "QUILL_LOG_LEVEL": self.log_level,
             "QUILL_LOG_FORMAT": "console",
         }
-        names = ["gateway", *["worker"] * self.workers, "quill.intake"]
-        for name in names:
-            child = Child(name, [sys.executable, "-m", name], environment)
+        settings = Settings(redis_url=self.redis_url)
+        for child in (
+            Child("gateway", [sys.executable, "-m", "gateway"], environment),
+            *(WorkerChild(settings, environment) for _ in range(self.workers)),
+            Child("intake", [sys.executable, "-m", "quill.intake"], environment),
+        ):
             child.start()
             self.children.append(child)
 
@@ -185,4 +137,4 @@ class Service:
 
     def _stop(self) -> None:
         for child in reversed(self.children):
-            child.stop(_STOP_S)
+            stop_together([child], _STOP_S)

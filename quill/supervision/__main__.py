@@ -1,0 +1,47 @@
+"""`python -m quill.supervision`: one worker a GPU, kept alive until a signal comes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import structlog
+
+from quill.log import configure
+from quill.settings import SupervisorSettings
+from quill.supervision.child import stop_together
+from quill.supervision.devices import NoDevice, pinned
+from quill.supervision.worker import WorkerChild
+
+_log = structlog.get_logger(__name__)
+
+_POLL_S = 0.05
+#: For what a worker does after its grace: hand back, close, end.
+_END_S = 10.0
+
+
+def main() -> int:
+    settings = SupervisorSettings()
+    configure(settings)
+    try:
+        environments = pinned(settings.gpus)
+    except NoDevice as error:
+        print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
+        return 2
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    children = [WorkerChild(settings, environment) for environment in environments]
+    for child in children:
+        child.start()
+    _log.info("watches its workers", action="supervise", workers=len(children))
+    while not ending.wait(_POLL_S):
+        for child in children:
+            child.keep_alive()
+    stop_together(children, settings.drain_s + _END_S)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
