@@ -36,7 +36,7 @@ class _Pending:
 
 class Flusher:
     def __init__(
-        self, store: Store, period_s: float, ttl_s: float, on_fenced: Callable[[list[str]], None]
+        self, store: Store, period_s: float, ttl_s: float, on_fenced: Callable[[list[str]], object]
     ) -> None:
         self._store = store
         self._period_s = period_s

@@ -86,9 +86,10 @@ class Holdings:
         for job in held:
             job.hand_back()
 
-    def stop(self, job_ids: Sequence[str]) -> None:
-        """Aborts those of the named jobs that are held here."""
+    def stop(self, job_ids: Sequence[str]) -> list[str]:
+        """Aborts those of the named jobs that are held here, and names them: others have just ended."""
         with self._lock:
             named = [self._held[job_id] for job_id in job_ids if job_id in self._held]
         for job in named:
             job.stop()
+        return [job.claim.job_id for job in named]

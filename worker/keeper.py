@@ -102,9 +102,8 @@ class Keeper:
         except UnknownWorker:
             self._join()
             fenced = self._store.run(calls.renew(self._worker_id, self._report(), self._holdings.snapshot()))
-        if fenced:
-            _log.warning("stops jobs that others own now", action="fenced", jobs=fenced)
-            self._holdings.stop(fenced)
+        if stopped := self._holdings.stop(fenced):
+            _log.warning("stops jobs that others own now", action="fenced", jobs=stopped)
 
     def _loop(self) -> None:
         renew_at_s = sweep_at_s = time.monotonic()

@@ -23,7 +23,7 @@ from quill.errors import (
     Unavailable,
 )
 from quill.ids import new_token
-from quill.job import JobResult
+from quill.job import JobResult, Usage
 from quill.states import State
 from quill.store import calls
 from quill.store.call import Call
@@ -38,6 +38,7 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_NOTHING_USED = Usage(prompt_tokens=0, completion_tokens=0)
 _RETRY_S = 0.25
 #: A ticket that could not be claimed for this long is overdue and has been replaced by a newer one.
 _CLAIM_PATIENCE_S = 5.0
@@ -132,7 +133,7 @@ class Runner:
             return
         if result.finish_reason == "timeout":
             outcome = fault_json(RunTimedOut, result)
-            self._finish(claim, State.EXPIRED, outcome, produced_tokens=result.usage.completion_tokens)
+            self._finish(claim, State.EXPIRED, outcome, result.usage)
             return
         self._succeed(claim, result, clock)
 
@@ -143,8 +144,8 @@ class Runner:
             claim,
             State.SUCCEEDED,
             result.model_dump_json(),
-            produced_tokens=result.usage.completion_tokens,
-            measures=measures.as_json(),
+            result.usage,
+            measures.as_json(),
         )
 
     def _release(self, claim: Claim) -> None:
@@ -175,18 +176,24 @@ class Runner:
         return True
 
     def _finish(
-        self, claim: Claim, state: State, outcome: str, *, produced_tokens: int = 0, measures: str = "{}"
+        self, claim: Claim, state: State, outcome: str, usage: Usage = _NOTHING_USED, measures: str = "{}"
     ) -> None:
         tail = self._flusher.close(claim) if claim.is_streaming else ""
         call = calls.finish(
-            claim, state, outcome, produced_tokens=produced_tokens, tail=tail, measures=measures
+            claim,
+            state,
+            outcome,
+            prompt_tokens=usage.prompt_tokens,
+            produced_tokens=usage.completion_tokens,
+            tail=tail,
+            measures=measures,
         )
         try:
             self._patiently(call)
         except (FenceError, JobNotFound, Unavailable) as reason:
             _log.warning("the end was not accepted", action="finish_refused", reason=reason.code)
         else:
-            _log.info("finished", action="finish", state=state.value, tokens=produced_tokens)
+            _log.info("finished", action="finish", state=state.value, tokens=usage.completion_tokens)
 
     def _patiently(self, call: Call[T], until_s: float = float("inf")) -> T:
         """Repeats a call while the store is away: every script may be repeated."""

@@ -183,9 +183,18 @@ def emit(chunks: Iterable[Chunk], ttl_s: float) -> Call[list[str]]:
 
 
 def finish(
-    held: Claim, state: State, outcome: str, *, produced_tokens: int = 0, tail: str = "", measures: str = "{}"
+    held: Claim,
+    state: State,
+    outcome: str,
+    *,
+    prompt_tokens: int = 0,
+    produced_tokens: int = 0,
+    tail: str = "",
+    measures: str = "{}",
 ) -> Call[State]:
     """``outcome``, ``tail`` (a last chunk) and ``measures`` are JSON. Gives the state, also when repeated.
+
+    The tokens that it read and produced are what the tenant's share is charged in the end.
 
     Raises ``Fenced``, ``IllegalTransition`` or ``JobNotFound``.
     """
@@ -197,6 +206,7 @@ def finish(
         _allowed("finish", state),
         outcome,
         produced_tokens,
+        prompt_tokens + produced_tokens,
         tail,
         measures,
     )

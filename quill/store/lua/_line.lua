@@ -2,6 +2,10 @@
 -- model's classes and once over a class's tenants (Goyal, Vin, Cheng: "Start-time Fair Queuing", 1997).
 
 local CLASS_WEIGHT = {interactive = 8, standard = 4, batch = 1}
+-- A class that waits is served at least this often, whatever its last job cost. Among a class's tenants there is
+-- no such bound: it would let the owner of the oldest backlog overtake everybody.
+local CLASS_WAIT_AT_MOST_MS = {interactive = 1000, standard = 5000, batch = 30000}
+local BUSY_PERIOD_ENDS_MS = 60000
 local TICKET_TERM_MS = 5000
 local PUMP_AT_MOST = 64
 
@@ -13,21 +17,38 @@ local function activate(flows, member)
   local clock = tonumber(redis.call('HGET', tags, '') or 0)
   local last = tonumber(redis.call('HGET', tags, member) or 0)
   redis.call('ZADD', flows, math.max(clock, last), member)
+  redis.call('HSET', tags, ' served ' .. member, digits(NOW_MS))
+  redis.call('PERSIST', tags)
 end
 
 local function deactivate(flows, member)
   local tag = redis.call('ZSCORE', flows, member)
   redis.call('ZREM', flows, member)
-  if redis.call('EXISTS', flows) == 0 then
-    redis.call('DEL', flows .. ':tags') -- the busy period is over: virtual time starts anew
-  elseif tag then
-    redis.call('HSET', flows .. ':tags', member, tag)
-  end
+  if tag then redis.call('HSET', flows .. ':tags', member, tag) end
+  -- What was taken last may still run: only after a while is the busy period over and virtual time starts anew.
+  if redis.call('EXISTS', flows) == 0 then redis.call('PEXPIRE', flows .. ':tags', BUSY_PERIOD_ENDS_MS) end
 end
 
+-- Gives the busy period in which it was charged.
 local function charge(flows, member, amount)
-  redis.call('HSET', flows .. ':tags', '', redis.call('ZSCORE', flows, member))
+  local tags = flows .. ':tags'
+  local clock = tonumber(redis.call('HGET', tags, '') or 0)
+  redis.call('HSET', tags, '', math.max(clock, redis.call('ZSCORE', flows, member)),
+    ' served ' .. member, digits(NOW_MS))
+  redis.call('HSETNX', tags, ' began', digits(NOW_US))
   redis.call('ZINCRBY', flows, amount, member)
+  return redis.call('HGET', tags, ' began')
+end
+
+-- Gives back what was charged too much. After the busy period there is nothing left to correct.
+local function correct(flows, member, amount, began)
+  local tags = flows .. ':tags'
+  if redis.call('HGET', tags, ' began') ~= began then return end
+  if redis.call('ZSCORE', flows, member) then
+    redis.call('ZINCRBY', flows, amount, member)
+  else
+    redis.call('HINCRBYFLOAT', tags, member, amount)
+  end
 end
 
 local function line_of(model, class, tenant) return key('line', model, class, tenant) end
@@ -78,11 +99,10 @@ local function leave_line(id, job)
   end
 end
 
--- Back at its old place, which is the front, now or after a pause; its older tickets become stale and its cost
--- is not taken twice.
+-- Back at its old place, which is the front, now or after a pause; its older tickets become stale.
 local function return_to_line(id, job, pause_ms)
   redis.call('HINCRBY', key('job', id), 'seq', 1)
-  redis.call('HSET', key('job', id), 'state', 'queued', 'cost', 0)
+  redis.call('HSET', key('job', id), 'state', 'queued')
   if (pause_ms or 0) > 0 then
     redis.call('ZADD', key('delayed', job.model), digits(NOW_MS + pause_ms), id)
   else
@@ -90,19 +110,41 @@ local function return_to_line(id, job, pause_ms)
   end
 end
 
+local function next_class(model)
+  local classes = key('classes', model)
+  local waiting = redis.call('ZRANGE', classes, 0, -1)
+  for _, class in ipairs(waiting) do
+    local served_ms = tonumber(redis.call('HGET', classes .. ':tags', ' served ' .. class) or NOW_MS)
+    if NOW_MS - served_ms > CLASS_WAIT_AT_MOST_MS[class] then return class end
+  end
+  return waiting[1]
+end
+
 local function take_next(model)
   local classes = key('classes', model)
-  local class = redis.call('ZRANGE', classes, 0, 0)[1]
+  local class = next_class(model)
   if not class then return nil end
   local tenants = key('tenants', model, class)
   local tenant = redis.call('ZRANGE', tenants, 0, 0)[1]
   local id = redis.call('ZPOPMIN', line_of(model, class, tenant))[1]
-  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight')
+  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged')
   local cost, weight = tonumber(terms[1] or 0), tonumber(terms[2] or 1)
-  charge(tenants, tenant, cost / weight)
-  charge(classes, class, cost / CLASS_WEIGHT[class])
+  -- A job that was here before has paid.
+  if terms[3] then cost = 0 end
+  local began = charge(tenants, tenant, cost / weight) .. ' ' .. charge(classes, class, cost / CLASS_WEIGHT[class])
+  if not terms[3] then redis.call('HSET', key('job', id), 'charged', began) end
   left_line(model, class, tenant)
   return id
+end
+
+-- The share is of tokens really used; only until a job ends does what it reserved stand for them.
+local function settle(id, job, used_tokens)
+  local began = redis.call('HGET', key('job', id), 'charged')
+  local tenants_began, classes_began = string.match(began or '', '^(%d+) (%d+)$')
+  if not tenants_began then return end
+  local unused = used_tokens - job.cost
+  correct(key('tenants', job.model, job.class), job.tenant, unused / job.weight, tenants_began)
+  correct(key('classes', job.model), job.class, unused / CLASS_WEIGHT[job.class], classes_began)
 end
 
 local function room_of(model)

@@ -3,12 +3,12 @@
 --         QUEUED -> SUCCEEDED, the last attempt's late success while nobody has claimed the job since.
 -- USES  keys, line, end
 -- KEYS  namespace
--- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, tail, measures
+-- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures
 -- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job
 
 local RECENT_TTL_MS = 86400000
 
-local id, attempt, token, to_state, allowed_from, outcome, produced, tail, measures = unpack(ARGV)
+local id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures = unpack(ARGV)
 
 local job = load_job(id)
 if not job then return {'MISSING'} end
@@ -25,6 +25,7 @@ else
 end
 if tail ~= '' then redis.call('XADD', key('out', id, attempt), '*', 'chunk', tail) end
 redis.call('HSET', key('job', id), 'produced', produced)
+settle(id, job, tonumber(used_tokens))
 retire(id, job, to_state, outcome)
 redis.call('LPUSH', key('recent', job.model), measures)
 redis.call('LTRIM', key('recent', job.model), 0, 99)
