@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import structlog
 from fastapi import FastAPI
 
 from gateway import problems
@@ -18,9 +19,13 @@ from gateway.directory import Directory
 from gateway.events import Events
 from gateway.routes import jobs, service, stream
 from gateway.state import Gateway
+from quill.errors import StoreUnavailable
 from quill.settings import GatewaySettings
 from quill.store import calls
+from quill.store.fitness import check_async
 from quill.store.run import AsyncStore
+
+_log = structlog.get_logger(__name__)
 
 
 async def sweep(gateway: Gateway) -> float:
@@ -51,6 +56,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with AsyncExitStack() as stack:
             store = AsyncStore.connect(settings)
             stack.push_async_callback(store.close)
+            try:
+                await check_async(store, settings)
+            except StoreUnavailable:
+                _log.warning("the store is away; it is not checked", action="store_away")
             # The reader's own: its blocking read holds a connection all the time.
             reading = AsyncStore.connect(settings, max_connections=1)
             stack.push_async_callback(reading.close)

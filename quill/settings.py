@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     store_timeout_s: float = Field(default=5.0, gt=0)
     result_ttl_s: float = Field(default=86_400.0, gt=0, description="How long an ended job can be read.")
     max_queued_jobs: int = Field(default=1_000_000, ge=1, description="Waiting jobs of one model at most.")
+    #: What happens at the start when the store may lose jobs (no append-only file, eviction).
+    store_checks: Literal["refuse", "warn", "off"] = "warn"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     #: Keys the digests that stand for prompts and outputs in logs, so that they cannot be guessed from them.
@@ -51,9 +53,9 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def is_one_server(cls, url: str) -> str:
-        if not url.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
+        if not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError(
-                "give a redis://, rediss://, unix:// or sentinel:// URL; Redis Cluster is not supported"
+                "give a redis://, rediss:// or unix:// URL; Redis Cluster and Sentinel are not supported"
             )
         return url
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import structlog
 from celery import signals
 
 from quill.broker import hush_root_warning
-from quill.errors import QuillError
+from quill.errors import QuillError, StoreUnavailable
 from quill.ids import new_worker_id
 from quill.log import configure
 from quill.pricing import ModelFacts
 from quill.settings import WorkerSettings
+from quill.store.fitness import StoreUnfit, check
 from quill.store.run import Store
 from worker.app import Worker, create_celery
 from worker.drain import Drain
@@ -35,6 +37,7 @@ _log = structlog.get_logger(__name__)
 _RUNNER_CONNECTIONS = 4
 #: The keeper must notice a silent store long before its leases end.
 _KEEPER_TIMEOUT_S = 2.0
+_STORE_RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,16 @@ def create_worker(
     return worker
 
 
+def check_patiently(store: Store, settings: WorkerSettings) -> None:
+    """Waits for a store that is away. Raises ``StoreUnfit``."""
+    while True:
+        try:
+            return check(store, settings)
+        except StoreUnavailable:
+            _log.warning("the store is away", action="store_away")
+            time.sleep(_STORE_RETRY_S)
+
+
 def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engine] = create_engine) -> int:
     """Loads the model, then serves until a signal ends it. Gives the exit status.
 
@@ -137,9 +150,14 @@ def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engin
     _log.info("the engine is ready", action="engine_ready", plan=info.memory_plan)
     stores = Stores.connect(settings)
     try:
+        check_patiently(stores.runner, settings)
         worker = create_worker(settings, engine, info, stores, worker_id)
         worker.start()
         return int(worker.exitcode or 0)
+    except StoreUnfit as error:
+        _log.error("the store is unfit", action="store_refused", reason=error.message)
+        print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
+        return 1
     finally:
         engine.close()
         stores.close()

@@ -1,0 +1,50 @@
+"""The store at its limits, and stores that are not set up as they should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from quill.client import Client
+from quill.errors import QueueFull
+from quill.job import JobRequest
+from quill.states import State
+from tests.processes import Fleet, eventually
+from tests.valkey import ValkeyServer
+
+
+@pytest.mark.timeout(60)
+def test_a_full_store_refuses_new_jobs_and_lets_running_ones_end(
+    own_valkey: ValkeyServer, own_fleet: Fleet
+) -> None:
+    _, url = own_fleet.gateway()
+    own_fleet.worker(simulated_step_s=0.02, slots=2)
+    with Client(url, max_retries=0) as client, own_valkey.client() as store:
+        jobs = client.submit_many([JobRequest(prompt=f"job {n}", max_tokens=50) for n in range(4)])
+        eventually(lambda: client.get(jobs[0].id).state is State.RUNNING)
+        store.config_set("maxmemory", 1)
+        with pytest.raises(QueueFull):
+            client.submit("one too many")
+        assert {client.wait(job, timeout_s=20).state for job in jobs} == {State.SUCCEEDED}
+        store.config_set("maxmemory", 0)
+        assert client.wait(client.submit("room again", max_tokens=1), timeout_s=10).state is State.SUCCEEDED
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("part", ["worker", "gateway"])
+def test_a_store_without_an_append_only_file_is_refused_if_so_set(
+    own_valkey: ValkeyServer, own_fleet: Fleet, part: str
+) -> None:
+    with own_valkey.client() as store:
+        store.config_set("appendonly", "no")
+    process = own_fleet.start(part, engine="simulated", port=0, store_checks="refuse")
+    assert process.wait() != 0
+    assert "appendonly yes" in process.log.read_text()
+
+
+@pytest.mark.timeout(60)
+def test_a_store_that_may_evict_is_warned_of(own_valkey: ValkeyServer, own_fleet: Fleet) -> None:
+    with own_valkey.client() as store:
+        store.config_set("maxmemory-policy", "allkeys-lru")
+    worker = own_fleet.worker()
+    gateway, _ = own_fleet.gateway()
+    assert len(worker.said("store_unfit")) == len(gateway.said("store_unfit")) == 1
