@@ -14,9 +14,8 @@ local PUMP_AT_MOST = 64
 local function activate(flows, member)
   if redis.call('ZSCORE', flows, member) then return end
   local tags = flows .. ':tags'
-  local clock = tonumber(redis.call('HGET', tags, '') or 0)
-  local last = tonumber(redis.call('HGET', tags, member) or 0)
-  redis.call('ZADD', flows, math.max(clock, last), member)
+  local known = redis.call('HMGET', tags, '', member)
+  redis.call('ZADD', flows, math.max(tonumber(known[1] or 0), tonumber(known[2] or 0)), member)
   redis.call('HSET', tags, ' served ' .. member, digits(NOW_MS))
   redis.call('PERSIST', tags)
 end
@@ -32,12 +31,12 @@ end
 -- Gives the busy period in which it was charged.
 local function charge(flows, member, amount)
   local tags = flows .. ':tags'
-  local clock = tonumber(redis.call('HGET', tags, '') or 0)
-  redis.call('HSET', tags, '', math.max(clock, redis.call('ZSCORE', flows, member)),
-    ' served ' .. member, digits(NOW_MS))
-  redis.call('HSETNX', tags, ' began', digits(NOW_US))
+  local known = redis.call('HMGET', tags, '', ' began')
+  local clock = math.max(tonumber(known[1] or 0), tonumber(redis.call('ZSCORE', flows, member)))
+  local began = known[2] or digits(NOW_US)
+  redis.call('HSET', tags, '', clock, ' began', began, ' served ' .. member, digits(NOW_MS))
   redis.call('ZINCRBY', flows, amount, member)
-  return redis.call('HGET', tags, ' began')
+  return began
 end
 
 -- Gives back what was charged too much. After the busy period there is nothing left to correct.
@@ -69,7 +68,8 @@ local function left_line(model, class, tenant)
   if redis.call('EXISTS', tenants) == 0 then deactivate(key('classes', model), class) end
 end
 
-local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token', 'worker'}
+local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token', 'worker',
+  'charged'}
 
 local function load_job(id)
   local values = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
@@ -113,6 +113,7 @@ end
 local function next_class(model)
   local classes = key('classes', model)
   local waiting = redis.call('ZRANGE', classes, 0, -1)
+  if #waiting < 2 then return waiting[1] end
   for _, class in ipairs(waiting) do
     local served_ms = tonumber(redis.call('HGET', classes .. ':tags', ' served ' .. class) or NOW_MS)
     if NOW_MS - served_ms > CLASS_WAIT_AT_MOST_MS[class] then return class end
@@ -138,9 +139,8 @@ local function take_next(model)
 end
 
 -- The share is of tokens really used; only until a job ends does what it reserved stand for them.
-local function settle(id, job, used_tokens)
-  local began = redis.call('HGET', key('job', id), 'charged')
-  local tenants_began, classes_began = string.match(began or '', '^(%d+) (%d+)$')
+local function settle(job, used_tokens)
+  local tenants_began, classes_began = string.match(job.charged or '', '^(%d+) (%d+)$')
   if not tenants_began then return end
   local unused = used_tokens - job.cost
   correct(key('tenants', job.model, job.class), job.tenant, unused / job.weight, tenants_began)

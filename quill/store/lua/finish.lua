@@ -25,7 +25,7 @@ else
 end
 if tail ~= '' then redis.call('XADD', key('out', id, attempt), '*', 'chunk', tail) end
 redis.call('HSET', key('job', id), 'produced', produced)
-settle(id, job, tonumber(used_tokens))
+settle(job, tonumber(used_tokens))
 retire(id, job, to_state, outcome)
 redis.call('LPUSH', key('recent', job.model), measures)
 redis.call('LTRIM', key('recent', job.model), 0, 99)
