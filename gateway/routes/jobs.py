@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from gateway.body import read_model
 from gateway.contract import JOB_REQUEST_BODY
+from gateway.departure import cancelled_on_departure
 from gateway.problems import pointer
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from gateway.tenant import Tenant
@@ -50,11 +51,20 @@ async def _wait(here: Gateway, tenant: str, job_id: str, wait_s: float) -> Job:
 
 @router.get("/jobs/{job_id}")
 async def look(
-    job_id: str, tenant: Tenant, here: Here, wait: Annotated[float, Query(ge=0, le=86_400)] = 0.0
+    request: Request,
+    job_id: str,
+    tenant: Tenant,
+    here: Here,
+    wait: Annotated[float, Query(ge=0, le=86_400)] = 0.0,
+    cancel_on_disconnect: bool = False,
 ) -> Job:
     if not wait:
         return await here.job(tenant, job_id)
-    return await _wait(here, tenant, job_id, min(wait, here.settings.max_wait_s))
+    wait_s = min(wait, here.settings.max_wait_s)
+    if not cancel_on_disconnect:
+        return await _wait(here, tenant, job_id, wait_s)
+    async with cancelled_on_departure(here, request, tenant, job_id):
+        return await _wait(here, tenant, job_id, wait_s)
 
 
 @router.get("/jobs")

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
+from gateway.departure import PatientStream, cancelled_on_departure
 from gateway.events import Bell
 from gateway.patience import patience
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
@@ -103,13 +104,26 @@ async def _listen(here: Gateway, tenant: str, first: Job, place: Place) -> Async
             yield sse("error", {"code": error.code, "message": error.message})
 
 
+async def _attended(
+    here: Gateway, request: Request, tenant: str, job_id: str, body: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    async with cancelled_on_departure(here, request, tenant, job_id):
+        async for event in body:
+            yield event
+
+
 @router.get("/jobs/{job_id}/events", response_class=StreamingResponse)
 async def events(
+    request: Request,
     job_id: str,
     tenant: Tenant,
     here: Here,
     last_event_id: Annotated[str | None, Header()] = None,
+    cancel_on_disconnect: bool = False,
 ) -> StreamingResponse:
     job = await here.job(tenant, job_id)
     body = _listen(here, tenant, job, Place.of(last_event_id))
+    if cancel_on_disconnect:
+        attended = _attended(here, request, tenant, job_id, body)
+        return PatientStream(attended, media_type="text/event-stream", headers=_HEADERS)
     return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
+from contextlib import suppress
 
+import httpx2
 import pytest
 
 from quill.client import Client, DoneEvent
@@ -51,3 +54,54 @@ def test_the_stream_of_a_cancelled_job_ends_with_its_end(fleet: Fleet) -> None:
         last = list(events)[-1]
     assert isinstance(last, DoneEvent)
     assert last.job.state is State.CANCELLED
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("path", ["?wait=30", "/events?"])
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_a_caller_that_leaves_takes_its_job_along_only_if_it_asked_so(
+    fleet: Fleet, path: str, is_asked_for: bool
+) -> None:
+    _, url = fleet.gateway()
+    fleet.worker(simulated_step_s=0.01)
+    flag = "&cancel_on_disconnect=true" if is_asked_for else ""
+    with Client(url) as client:
+        job = client.submit(JobRequest(prompt="long", max_tokens=9000))
+        wait_until_it_runs(client, job)
+        with (
+            suppress(httpx2.ReadTimeout),
+            httpx2.stream("GET", f"{url}/v1/jobs/{job.id}{path}{flag}", timeout=1.0) as reply,
+        ):
+            for _ in reply.iter_raw():
+                pass
+        if is_asked_for:
+            eventually(lambda: client.get(job.id).state is State.CANCELLED, within_s=2)
+        else:
+            time.sleep(0.5)
+            assert client.get(job.id).state is State.RUNNING
+
+
+@pytest.mark.timeout(60)
+def test_a_gateway_that_stops_cancels_no_job_of_those_who_wait(fleet: Fleet) -> None:
+    gateway, url = fleet.gateway()
+    fleet.worker(simulated_step_s=0.01)
+    with Client(url) as client:
+        job = client.submit(JobRequest(prompt="long", max_tokens=9000))
+        wait_until_it_runs(client, job)
+    waiting = threading.Thread(target=_wait_inline, args=(f"{url}/v1/jobs/{job.id}/events",))
+    waiting.start()
+    time.sleep(0.5)
+    gateway.stop()
+    waiting.join()
+    _, url = fleet.gateway()
+    with Client(url) as client:
+        assert client.get(job.id).state is State.RUNNING
+
+
+def _wait_inline(url: str) -> None:
+    with (
+        suppress(httpx2.TransportError),
+        httpx2.stream("GET", url, params={"cancel_on_disconnect": "true"}, timeout=30) as reply,
+    ):
+        for _ in reply.iter_raw():
+            pass
