@@ -109,5 +109,5 @@ def test_workers_that_come_and_go_delay_no_job_by_a_lost_ticket(fleet: Fleet) ->
             ends = [client.wait(job, timeout_s=20) for job in jobs]
             waited_s.append(time.monotonic() - began_s)
             assert {job.state for job in ends} == {State.SUCCEEDED}
-            assert leaver.stop() == 0
+            assert leaver.wait() == 0
     assert max(waited_s) < 4, waited_s
