@@ -15,17 +15,15 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
+from benchmarks.server import valkey
 from quill import ids
-from quill.embedded import free_port, server_command
 from quill.job import Job, JobRequest
 from quill.settings import Settings
 from quill.states import State
@@ -73,11 +71,7 @@ class Bench:
 
 @contextmanager
 def service() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        url = f"redis://127.0.0.1:{port}/0"
-        server = subprocess.Popen(server_command(port, Path(folder)), stdout=subprocess.DEVNULL)
-        time.sleep(0.5)
+    with valkey() as url:
         store = Store.connect(Settings(redis_url=url))
         settings = {
             "REDIS_URL": url, "ENGINE": "simulated", "SERVED_MODEL": MODEL, "SLOTS": SLOTS,
@@ -91,8 +85,6 @@ def service() -> Iterator[Bench]:
             worker.kill()
             worker.wait()
             store.close()
-            server.terminate()
-            server.wait()
 
 
 def share_error(dispatches: int) -> float:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from celery import Celery
 
+from benchmarks.server import valkey
 from quill import ids
-from quill.embedded import free_port, server_command
 from quill.job import JobRequest
 from quill.settings import Settings
 from quill.store import calls
@@ -179,22 +179,17 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--hop-jobs", type=int, default=500)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        server = subprocess.Popen(server_command(port, Path(folder)), stdout=subprocess.DEVNULL)
-        url = os.environ["BENCH_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+    with tempfile.TemporaryDirectory() as folder, valkey() as url:
+        os.environ["BENCH_REDIS_URL"] = url
         STOCK.conf.broker_url = url
         settings = Settings(redis_url=url)
         store = Store.connect(settings)
-        time.sleep(0.5)
         try:
             drains = measure_drains(store, settings, url, options.jobs, options.pairs)
             hops = measure_hops(store, settings, options.hop_jobs, Path(folder) / "stamps")
             print(json.dumps(drains | hops))
         finally:
             store.close()
-            server.kill()
-            server.wait()
 
 
 def measure_drains(store: Store, settings: Settings, url: str, jobs: int, pairs: int) -> dict[str, float]:

@@ -127,7 +127,7 @@ class Job(Wire):
     finished_at: float | None = None
     produced_tokens: int = 0
     result: JobResult | None = Field(
-        default=None, description="Of an expired job: what it had produced when its time was over."
+        default=None, description="The answer; of an expired job what it had produced when its time was over."
     )
     error: JobFault | None = None
     metadata: dict[str, str] = Field(default_factory=dict)

@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from quill.client import Client
+from quill.job import Job
+from quill.states import State
+
 T = TypeVar("T")
 
 
@@ -22,6 +26,10 @@ def eventually(look: Callable[[], T], *, within_s: float = 20.0) -> T:
         assert time.monotonic() < deadline_s, "it did not happen in time"
         time.sleep(0.02)
     return found
+
+
+def wait_until_running(client: Client, *jobs: Job) -> None:
+    eventually(lambda: all(client.get(job.id).state is State.RUNNING for job in jobs))
 
 
 class Process:

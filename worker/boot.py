@@ -131,6 +131,13 @@ def check_patiently(store: Store, settings: WorkerSettings) -> None:
             time.sleep(_STORE_RETRY_S)
 
 
+def _refuse(action: str, error: QuillError) -> int:
+    """Says why this worker does not start. Gives its exit status."""
+    _log.error("the worker does not start", action=action, reason=error.message)
+    print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
+    return 1
+
+
 def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engine] = create_engine) -> int:
     """Loads the model, then serves until a signal ends it. Gives the exit status.
 
@@ -144,9 +151,7 @@ def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engin
     try:
         info = engine.start()
     except QuillError as error:
-        _log.error("the model could not be loaded", action="load_failed", reason=error.message)
-        print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
-        return 1
+        return _refuse("load_failed", error)
     _log.info("the engine is ready", action="engine_ready", plan=info.memory_plan)
     stores = Stores.connect(settings)
     try:
@@ -155,9 +160,7 @@ def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engin
         worker.start()
         return int(worker.exitcode or 0)
     except StoreUnfit as error:
-        _log.error("the store is unfit", action="store_refused", reason=error.message)
-        print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
-        return 1
+        return _refuse("store_refused", error)
     finally:
         engine.close()
         stores.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -90,13 +89,6 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class Burial:
-    moved: int
-    #: Jobs that the dead worker still holds, for the next call.
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
 class PageEntry:
     job_id: str
     #: Admission time, which is also the cursor for what came before it.
@@ -137,7 +129,7 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.fingerprint,
         submission.idempotency_digest,
         round((request.start_by_s or 0) * 1000),
-        round(min(submission.result_ttl_s, request.result_ttl_s or math.inf) * 1000),
+        round(min(submission.result_ttl_s, request.result_ttl_s or submission.result_ttl_s) * 1000),
         submission.max_queued_jobs,
         int(request.stream),
         submission.celery_id,
@@ -259,8 +251,8 @@ def sweep() -> Call[Sweep]:
     return Call("sweep", arguments, lambda _, reply: Sweep(reply[0], reply[1]))
 
 
-def bury(worker: str) -> Call[Burial]:
-    """Takes a dead worker's jobs back, some at a time. Only who saw it die may call this."""
+def bury(worker: str) -> Call[int]:
+    """Takes a dead worker's jobs back, some at a time; gives how many are left. For who saw it die."""
     arguments = (
         worker,
         SWEEP_LIMIT,
@@ -269,7 +261,7 @@ def bury(worker: str) -> Call[Burial]:
         _allowed("bury", State.FAILED),
         fault_json(WorkerLost),
     )
-    return Call("bury", arguments, lambda _, reply: Burial(reply[0], reply[1]))
+    return Call("bury", arguments, lambda _, reply: int(reply[0]))
 
 
 def join(

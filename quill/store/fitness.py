@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,33 +59,26 @@ def judge(found: list[Finding], settings: Settings) -> None:
         _log.warning(finding.sentence, action="store_unfit")
 
 
-def check(store: Store, settings: Settings) -> None:
-    """Raises ``StoreUnfit`` or ``StoreUnavailable``."""
-    if settings.store_checks == "off":
-        return
+@contextmanager
+def _asking(settings: Settings) -> Iterator[None]:
+    """Around a call of INFO, blocking or awaited. Raises ``StoreUnavailable``."""
     try:
-        info = store.client.info()
+        yield
     except NoPermissionError:
-        info = None
+        judge([Finding("It could not be checked: this user may not call INFO.")], settings)
     except RedisError as error:
         raise translated(error) from error
-    judge(_found(info), settings)
+
+
+def check(store: Store, settings: Settings) -> None:
+    """Raises ``StoreUnfit`` or ``StoreUnavailable``."""
+    if settings.store_checks != "off":
+        with _asking(settings):
+            judge(findings(store.client.info()), settings)
 
 
 async def check_async(store: AsyncStore, settings: Settings) -> None:
     """Raises ``StoreUnfit`` or ``StoreUnavailable``."""
-    if settings.store_checks == "off":
-        return
-    try:
-        info = await store.client.info()
-    except NoPermissionError:
-        info = None
-    except RedisError as error:
-        raise translated(error) from error
-    judge(_found(info), settings)
-
-
-def _found(info: Any) -> list[Finding]:
-    if info is None:
-        return [Finding("It could not be checked: this user may not call INFO.")]
-    return findings(info)
+    if settings.store_checks != "off":
+        with _asking(settings):
+            judge(findings(await store.client.info()), settings)

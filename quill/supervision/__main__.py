@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,13 +11,12 @@ import structlog
 
 from quill.log import configure
 from quill.settings import SupervisorSettings
-from quill.supervision.child import stop_together
+from quill.supervision.child import stop_together, watch
 from quill.supervision.devices import NoDevice, pinned
 from quill.supervision.worker import WorkerChild
 
 _log = structlog.get_logger(__name__)
 
-_POLL_S = 0.05
 #: For what a worker does after its grace: hand back, close, end.
 _END_S = 10.0
 
@@ -32,13 +32,11 @@ def main() -> int:
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    children = [WorkerChild(settings, environment) for environment in environments]
+    children = [WorkerChild(settings, os.environ | environment) for environment in environments]
     for child in children:
         child.start()
     _log.info("watches its workers", action="supervise", workers=len(children))
-    while not ending.wait(_POLL_S):
-        for child in children:
-            child.keep_alive()
+    watch(children, ending)
     stop_together(children, settings.drain_s + _END_S)
     return 0
 

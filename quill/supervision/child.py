@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+_POLL_S = 0.05
 _RESTART_FIRST_S = 0.5
 _RESTART_AT_MOST_S = 30.0
 #: A process that lived this long has earned a quick restart.
@@ -72,6 +74,14 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def watch(children: Iterable[Child], ending: threading.Event) -> None:
+    """Keeps them alive until ``ending`` is set."""
+    watched = list(children)
+    while not ending.wait(_POLL_S):
+        for child in watched:
+            child.keep_alive()
 
 
 def stop_together(children: Iterable[Child], grace_s: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from quill.errors import QuillError
 
@@ -24,7 +24,7 @@ def installed_gpus() -> list[str]:
     return listed.split()
 
 
-def pinned(gpus: str, installed: Callable[[], list[str]] = installed_gpus) -> list[Mapping[str, str]]:
+def pinned(gpus: str, installed: Callable[[], list[str]] = installed_gpus) -> list[dict[str, str]]:
     """The environment of each worker: one a GPU of ``gpus`` (`0,1` or `all`), or one without for no GPU.
 
     Raises ``NoDevice``.

@@ -16,7 +16,7 @@ import redis
 
 from quill.embedded import free_port, server_command
 from quill.settings import Settings
-from quill.supervision.child import Child, stop_together
+from quill.supervision.child import Child, stop_together, watch
 from quill.supervision.worker import WorkerChild
 
 _STORE_READY_S = 30.0
@@ -131,9 +131,7 @@ class Service:
 
     def watch(self) -> None:
         """Keeps every part alive until a signal comes."""
-        while not self._stopping.wait(_POLL_S):
-            for child in self.children:
-                child.keep_alive()
+        watch(self.children, self._stopping)
 
     def _stop(self) -> None:
         for child in reversed(self.children):

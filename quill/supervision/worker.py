@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 
@@ -23,14 +22,13 @@ _BURY_S = 1.0
 
 class WorkerChild(Child):
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
-        super().__init__("worker", [sys.executable, "-m", "worker"], os.environ | dict(environment))
+        super().__init__("worker", [sys.executable, "-m", "worker"], environment)
         self._settings = settings
-        self._fixed = self.environment
         self.worker_id = ""
 
     def start(self) -> None:
         self.worker_id = new_worker_id()
-        self.environment = {**self._fixed, "QUILL_WORKER_ID": self.worker_id}
+        self.environment = {**self.environment, "QUILL_WORKER_ID": self.worker_id}
         super().start()
 
     def note_death(self) -> None:
@@ -38,7 +36,7 @@ class WorkerChild(Child):
         _log.warning("a worker died", action="worker_died", worker_id=self.worker_id, status=status)
         store = Store.connect(self._settings, timeout_s=_BURY_S, max_connections=1)
         try:
-            while store.run(calls.bury(self.worker_id)).left:
+            while store.run(calls.bury(self.worker_id)):
                 pass
         except Unavailable:
             _log.warning("its jobs wait for their leases to end", action="bury_failed")

@@ -11,16 +11,12 @@ import httpx2
 import pytest
 
 from quill.client import Client, DoneEvent
-from quill.job import Job, JobRequest
+from quill.job import JobRequest
 from quill.states import State
-from tests.processes import Fleet, eventually
+from tests.processes import Fleet, eventually, wait_until_running
 
 #: Would run for a minute and a half.
 ENDLESS = JobRequest(prompt="long", max_tokens=9000, stream=True)
-
-
-def wait_until_it_runs(client: Client, job: Job) -> None:
-    eventually(lambda: client.get(job.id).state is State.RUNNING)
 
 
 @pytest.mark.timeout(60)
@@ -31,7 +27,7 @@ def test_a_cancelled_running_job_frees_its_slot_within_half_a_second(fleet: Flee
     with Client(url) as client:
         for _ in range(10):
             running = client.submit(ENDLESS)
-            wait_until_it_runs(client, running)
+            wait_until_running(client, running)
             waiting = client.submit(JobRequest(prompt="short", max_tokens=1))
             assert client.cancel(running).state is State.CANCELLED
             cancelled_s = time.monotonic()
@@ -49,7 +45,7 @@ def test_the_stream_of_a_cancelled_job_ends_with_its_end(fleet: Fleet) -> None:
         job = client.submit(ENDLESS)
         events = client.stream(job)
         next(events)
-        wait_until_it_runs(client, job)
+        wait_until_running(client, job)
         client.cancel(job)
         last = list(events)[-1]
     assert isinstance(last, DoneEvent)
@@ -67,7 +63,7 @@ def test_a_caller_that_leaves_takes_its_job_along_only_if_it_asked_so(
     flag = "&cancel_on_disconnect=true" if is_asked_for else ""
     with Client(url) as client:
         job = client.submit(JobRequest(prompt="long", max_tokens=9000))
-        wait_until_it_runs(client, job)
+        wait_until_running(client, job)
         with (
             suppress(httpx2.ReadTimeout),
             httpx2.stream("GET", f"{url}/v1/jobs/{job.id}{path}{flag}", timeout=1.0) as reply,
@@ -87,7 +83,7 @@ def test_a_gateway_that_stops_cancels_no_job_of_those_who_wait(fleet: Fleet) -> 
     fleet.worker(simulated_step_s=0.01)
     with Client(url) as client:
         job = client.submit(JobRequest(prompt="long", max_tokens=9000))
-        wait_until_it_runs(client, job)
+        wait_until_running(client, job)
     waiting = threading.Thread(target=_wait_inline, args=(f"{url}/v1/jobs/{job.id}/events",))
     waiting.start()
     time.sleep(0.5)

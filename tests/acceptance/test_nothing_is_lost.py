@@ -10,7 +10,7 @@ import pytest
 from quill.client import Client
 from quill.job import Job, JobRequest
 from quill.states import State
-from tests.processes import Fleet, eventually
+from tests.processes import Fleet, eventually, wait_until_running
 from tests.valkey import ValkeyServer
 
 
@@ -35,7 +35,7 @@ def test_jobs_of_a_killed_worker_end_on_another_within_12_s(valkey: ValkeyServer
     first = fleet.worker(simulated_step_s=0.02)
     with Client(url) as client:
         jobs = client.submit_many(requests(20, max_tokens=50))
-        eventually(lambda: all(client.get(job.id).state is State.RUNNING for job in jobs))
+        wait_until_running(client, *jobs)
         first.kill()
         killed_s = time.monotonic()
         fleet.worker(simulated_step_s=0.02)
@@ -106,7 +106,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_runs(fleet: Fleet) -> No
     worker = fleet.worker(simulated_step_s=0.02)
     with Client(url) as client:
         jobs = client.submit_many(requests(5, max_tokens=50))
-        eventually(lambda: all(client.get(job.id).state is State.RUNNING for job in jobs))
+        wait_until_running(client, *jobs)
         assert worker.stop() == 0
         ended = [client.get(job.id) for job in jobs]
     assert {(job.state, job.attempt) for job in ended} == {(State.SUCCEEDED, 1)}

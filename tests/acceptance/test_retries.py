@@ -11,7 +11,7 @@ import pytest
 from quill.client import Client
 from quill.job import Job, JobRequest
 from quill.states import State
-from tests.processes import Fleet, eventually
+from tests.processes import Fleet, wait_until_running
 from tests.valkey import ValkeyServer
 
 
@@ -68,7 +68,7 @@ def test_a_stopped_worker_hands_back_what_it_cannot_finish(valkey: ValkeyServer,
     first = fleet.worker(simulated_step_s=0.02, drain_s=0.3)
     with Client(url) as client:
         jobs = client.submit_many([JobRequest(prompt=f"job {n}", max_tokens=300) for n in range(5)])
-        eventually(lambda: all(client.get(job.id).state is State.RUNNING for job in jobs))
+        wait_until_running(client, *jobs)
         fleet.worker(simulated_step_s=0.0)
         told_s = time.monotonic()
         assert first.stop() == 0
@@ -85,7 +85,7 @@ def test_a_second_signal_ends_the_grace(fleet: Fleet) -> None:
     worker = fleet.worker(simulated_step_s=0.02, drain_s=50)
     with Client(url) as client:
         job = client.submit(JobRequest(prompt="long", max_tokens=5000))
-        eventually(lambda: client.get(job.id).state is State.RUNNING)
+        wait_until_running(client, job)
         worker.signal(signal.SIGTERM)
         worker.wait_for("drain")
         told_s = time.monotonic()

@@ -8,7 +8,7 @@ from quill.client import Client
 from quill.errors import QueueFull
 from quill.job import JobRequest
 from quill.states import State
-from tests.processes import Fleet, eventually
+from tests.processes import Fleet, wait_until_running
 from tests.valkey import ValkeyServer
 
 
@@ -20,7 +20,7 @@ def test_a_full_store_refuses_new_jobs_and_lets_running_ones_end(
     own_fleet.worker(simulated_step_s=0.02, slots=2)
     with Client(url, max_retries=0) as client, own_valkey.client() as store:
         jobs = client.submit_many([JobRequest(prompt=f"job {n}", max_tokens=50) for n in range(4)])
-        eventually(lambda: client.get(jobs[0].id).state is State.RUNNING)
+        wait_until_running(client, jobs[0])
         store.config_set("maxmemory", 1)
         with pytest.raises(QueueFull):
             client.submit("one too many")

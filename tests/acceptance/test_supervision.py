@@ -12,7 +12,7 @@ import pytest
 from quill.client import Client
 from quill.job import Job, JobRequest
 from quill.states import State
-from tests.processes import Fleet, Process, eventually
+from tests.processes import Fleet, Process, eventually, wait_until_running
 from tests.valkey import ValkeyServer
 
 
@@ -36,7 +36,7 @@ def has_ended(pid: int) -> bool:
 
 def running_jobs(client: Client) -> list[Job]:
     jobs = client.submit_many([JobRequest(prompt=f"job {number}", max_tokens=100) for number in range(20)])
-    eventually(lambda: all(client.get(job.id).state is State.RUNNING for job in jobs))
+    wait_until_running(client, *jobs)
     return jobs
 
 
@@ -76,7 +76,7 @@ def test_a_stopped_supervisor_stops_its_workers_which_hand_back(fleet: Fleet) ->
     supervisor = supervised(fleet)
     with Client(url) as client:
         job = client.submit(JobRequest(prompt="long", max_tokens=5000))
-        eventually(lambda: client.get(job.id).state is State.RUNNING)
+        wait_until_running(client, job)
         pid = worker_pid(supervisor)
         assert supervisor.stop() == 0
         assert client.get(job.id).state is State.QUEUED

@@ -17,7 +17,7 @@
 --   classes:<model>                   ZSET    classes with waiting jobs by virtual start (fair share)
 --   tenants:<model>:<class>           ZSET    tenants with waiting jobs by virtual start (fair share)
 --   <either of the two>:tags          HASH    of the busy period: virtual clock, last finish tags, when it began,
---                                             when each flow was last served
+--                                             when each class was last served
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
 --   delayed:<model>                   ZSET    jobs that wait for their next try by when it is due (ms)
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)

@@ -12,12 +12,12 @@ local PUMP_AT_MOST = 64
 -- A flow that gets work again starts at the clock, but not before its own last finish tag: leaving the
 -- line for a moment earns nothing.
 local function activate(flows, member)
-  if redis.call('ZSCORE', flows, member) then return end
+  if redis.call('ZSCORE', flows, member) then return false end
   local tags = flows .. ':tags'
   local known = redis.call('HMGET', tags, '', member)
   redis.call('ZADD', flows, math.max(tonumber(known[1] or 0), tonumber(known[2] or 0)), member)
-  redis.call('HSET', tags, ' served ' .. member, digits(NOW_MS))
   redis.call('PERSIST', tags)
+  return true
 end
 
 local function deactivate(flows, member)
@@ -34,7 +34,7 @@ local function charge(flows, member, amount)
   local known = redis.call('HMGET', tags, '', ' began')
   local clock = math.max(tonumber(known[1] or 0), tonumber(redis.call('ZSCORE', flows, member)))
   local began = known[2] or digits(NOW_US)
-  redis.call('HSET', tags, '', clock, ' began', began, ' served ' .. member, digits(NOW_MS))
+  redis.call('HSET', tags, '', clock, ' began', began)
   redis.call('ZINCRBY', flows, amount, member)
   return began
 end
@@ -50,13 +50,18 @@ local function correct(flows, member, amount, began)
   end
 end
 
+-- A class waits from here on for its next turn; only of classes is this kept.
+local function note_turn(model, class)
+  redis.call('HSET', key('classes', model) .. ':tags', ' served ' .. class, digits(NOW_MS))
+end
+
 local function line_of(model, class, tenant) return key('line', model, class, tenant) end
 
 local function enter_line(id, job)
   redis.call('ZADD', line_of(job.model, job.class, job.tenant), job.order, id)
   redis.call('HINCRBY', key('model', job.model), 'waiting', 1)
   activate(key('tenants', job.model, job.class), job.tenant)
-  activate(key('classes', job.model), job.class)
+  if activate(key('classes', job.model), job.class) then note_turn(job.model, job.class) end
 end
 
 -- After a job was taken out of a line: flows without waiting jobs leave the race.
@@ -92,8 +97,7 @@ end
 -- Takes a queued job out of wherever it waits.
 local function leave_line(id, job)
   redis.call('ZREM', key('due'), id)
-  local left = redis.call('ZREM', key('tickets', job.model), id) + redis.call('ZREM', key('delayed', job.model), id)
-  if left == 0 then
+  if redis.call('ZREM', key('tickets', job.model), id) == 0 and redis.call('ZREM', key('delayed', job.model), id) == 0 then
     redis.call('ZREM', line_of(job.model, job.class, job.tenant), id)
     left_line(job.model, job.class, job.tenant)
   end
@@ -134,6 +138,7 @@ local function take_next(model)
   if terms[3] then cost = 0 end
   local began = charge(tenants, tenant, cost / weight) .. ' ' .. charge(classes, class, cost / CLASS_WEIGHT[class])
   if not terms[3] then redis.call('HSET', key('job', id), 'charged', began) end
+  note_turn(model, class)
   left_line(model, class, tenant)
   return id
 end

@@ -2,11 +2,7 @@
 
 local function forget_worker(worker)
   local model = redis.call('HGET', key('worker', worker), 'model')
-  local slots = model and redis.call('HGET', key('members', model), worker)
-  if slots then
-    redis.call('HDEL', key('members', model), worker)
-    redis.call('HINCRBY', key('model', model), 'capacity', -slots)
-  end
+  if model then withdraw_slots(worker, model) end
   redis.call('ZREM', key('seen'), worker)
   return model
 end
