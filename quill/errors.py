@@ -22,12 +22,13 @@ QuillError
 │   ├── Fenced
 │   ├── IllegalTransition
 │   ├── RetriesSpent
+│   ├── WorkerBusy
 │   └── UnknownWorker
 ├── EngineError                why one generation failed; becomes the job's ``error``
 │   ├── EngineClosed
 │   ├── EngineFault
 │   ├── RunTimedOut
-│   └── WorkerLost
+│   └── PoisonJob
 └── OutcomeError               what the SDK raises for a job that did not succeed
     ├── JobFailed
     ├── JobCancelled
@@ -212,6 +213,12 @@ class RetriesSpent(FenceError):
     code = "retries_spent"
 
 
+class WorkerBusy(FenceError):
+    """The job gets this worker to itself as soon as nothing else runs there; claim it again soon."""
+
+    code = "worker_busy"
+
+
 class UnknownWorker(FenceError):
     """The store does not know this worker (it was silent too long); it has to join again."""
 
@@ -243,10 +250,10 @@ class RunTimedOut(EngineError):
     code = "run_timed_out"
 
 
-class WorkerLost(EngineError):
-    """Workers were lost under this job more often than is allowed."""
+class PoisonJob(EngineError):
+    """Workers crashed under this job again and again, the last one while it ran nothing else."""
 
-    code = "worker_lost"
+    code = "poison"
 
 
 class OutcomeError(QuillError):
@@ -304,6 +311,7 @@ BY_REFUSAL: dict[str, type[QuillError]] = {
     "FENCED": Fenced,
     "ILLEGAL": IllegalTransition,
     "SPENT": RetriesSpent,
+    "BUSY": WorkerBusy,
     "UNKNOWN": UnknownWorker,
     "CONFLICT": IdempotencyConflict,
     "FULL": QueueFull,

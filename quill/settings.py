@@ -19,8 +19,6 @@ RENEW_S = 2.0
 SILENT_MS = 3_000
 #: A sweep that comes later than this after the last one takes nobody's silence as evidence.
 PAUSE_MS = 3_000
-#: A job whose workers were lost more often than this is failed.
-LOST_AT_MOST = 20
 #: Items that one sweep moves at most, so that no script holds the store for long.
 SWEEP_LIMIT = 25
 

@@ -1,11 +1,13 @@
 """A worker whose engine fails on demand: `python -m tests.faulty_worker`. The prompt says how.
 
 `fault 2: ...` fails twice in a way that another try may not meet, then answers; `defect: ...` raises what no
-engine should; `bad: ...` fails for good.
+engine should; `bad: ...` fails for good; `crash: ...` ends the process as a defect in C code does.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 
 from quill.errors import EngineError, EngineFault
@@ -25,6 +27,8 @@ class FaultyEngine(SimulatedEngine):
         prompt = request.messages[-1].content
         kind, _, _ = prompt.partition(":")
         self._tries[prompt] += 1
+        if kind == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
         if kind == "defect":
             raise RuntimeError("secret of the engine")
         if kind == "bad":

@@ -21,6 +21,7 @@ from quill.errors import (
     RunTimedOut,
     StaleTicket,
     Unavailable,
+    WorkerBusy,
 )
 from quill.ids import new_token
 from quill.job import JobResult, Usage
@@ -87,9 +88,11 @@ class Runner:
         if self._holdings.is_closed:
             self._decline(job_id, seq)
             return
-        call = calls.claim(job_id, seq, self._worker_id, new_token())
         try:
-            claim = self._patiently(call, until_s=time.monotonic() + _CLAIM_PATIENCE_S)
+            claim = self._claim(job_id, seq)
+        except WorkerBusy:
+            self._decline(job_id, seq)
+            return
         except (StaleTicket, JobNotFound, Unavailable) as reason:
             _log.debug("ticket not used", action="skip_ticket", job_id=job_id, reason=reason.code)
             return
@@ -97,6 +100,17 @@ class Runner:
             _log.info("claimed", action="claim", wait_ms=claim.wait_ms)
             with self._holdings.hold(claim) as job:
                 self._run_claimed(job)
+
+    def _claim(self, job_id: str, seq: int) -> Claim:
+        """Raises ``StaleTicket``, ``JobNotFound`` or ``Unavailable``; ``WorkerBusy`` if this worker stops."""
+        call = calls.claim(job_id, seq, self._worker_id, new_token())
+        while True:
+            try:
+                return self._patiently(call, until_s=time.monotonic() + _CLAIM_PATIENCE_S)
+            except WorkerBusy:
+                if self._holdings.is_closed:
+                    raise
+                self._has_ended.wait(_RETRY_S)
 
     def _decline(self, job_id: str, seq: int) -> None:
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quill.errors import JobCancelled, JobExpired, QuillError, WorkerLost
+from quill.errors import JobCancelled, JobExpired, PoisonJob, QuillError
 from quill.job import Job, JobRequest, JobResult, Shortfall
 from quill.pricing import ModelFacts
-from quill.settings import LEASE_MS, LOST_AT_MOST, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
+from quill.settings import LEASE_MS, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
 from quill.states import State, allowed_from
 from quill.store.call import Call, Reply
 from quill.store.record import job_of
@@ -138,7 +138,7 @@ def admit(submission: Submission) -> Call[Admission]:
 
 
 def claim(job_id: str, seq: int, worker: str, token: str) -> Call[Claim]:
-    """Raises ``StaleTicket`` or ``JobNotFound``."""
+    """Raises ``StaleTicket``, ``WorkerBusy`` or ``JobNotFound``."""
 
     def parse(_: str, reply: Reply) -> Claim:
         attempt, request, model, tenant, stream, wait_ms = reply
@@ -241,25 +241,27 @@ def sweep() -> Call[Sweep]:
         LEASE_MS,
         SILENT_MS,
         PAUSE_MS,
-        LOST_AT_MOST,
         _allowed("sweep", State.QUEUED),
         _allowed("sweep", State.FAILED),
         _allowed("sweep", State.EXPIRED),
-        fault_json(WorkerLost),
+        fault_json(PoisonJob),
         fault_json(JobExpired),
     )
     return Call("sweep", arguments, lambda _, reply: Sweep(reply[0], reply[1]))
 
 
-def bury(worker: str) -> Call[int]:
-    """Takes a dead worker's jobs back, some at a time; gives how many are left. For who saw it die."""
+def bury(worker: str, *, is_crash: bool) -> Call[int]:
+    """Takes a dead worker's jobs back, some at a time; gives how many are left. For who saw it die.
+
+    A crash, unlike a kill from outside, makes suspects of its jobs.
+    """
     arguments = (
         worker,
         SWEEP_LIMIT,
-        LOST_AT_MOST,
+        int(is_crash),
         _allowed("bury", State.QUEUED),
         _allowed("bury", State.FAILED),
-        fault_json(WorkerLost),
+        fault_json(PoisonJob),
     )
     return Call("bury", arguments, lambda _, reply: int(reply[0]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 
 import structlog
 
@@ -18,11 +19,14 @@ _log = structlog.get_logger(__name__)
 
 #: A store that does not answer in this time is left to the sweep, which finds the leases run out.
 _BURY_S = 1.0
+#: A worker that ends by these was ended from outside: by an operator, a deploy, the kernel short of memory.
+_FROM_OUTSIDE = frozenset({0, *(-number for number in (SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT))})
 
 
 class WorkerChild(Child):
-    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
-        super().__init__("worker", [sys.executable, "-m", "worker"], environment)
+    def __init__(self, settings: Settings, environment: Mapping[str, str], module: str = "worker") -> None:
+        """``module`` is for tests, whose workers fail on demand."""
+        super().__init__("worker", [sys.executable, "-m", module], environment)
         self._settings = settings
         self.worker_id = ""
 
@@ -32,11 +36,18 @@ class WorkerChild(Child):
         super().start()
 
     def note_death(self) -> None:
-        status = None if self.process is None else self.process.returncode
-        _log.warning("a worker died", action="worker_died", worker_id=self.worker_id, status=status)
+        status = 0 if self.process is None else self.process.returncode
+        is_crash = status not in _FROM_OUTSIDE
+        _log.warning(
+            "a worker died",
+            action="worker_died",
+            worker_id=self.worker_id,
+            status=status,
+            is_crash=is_crash,
+        )
         store = Store.connect(self._settings, timeout_s=_BURY_S, max_connections=1)
         try:
-            while store.run(calls.bury(self.worker_id)):
+            while store.run(calls.bury(self.worker_id, is_crash=is_crash)):
                 pass
         except Unavailable:
             _log.warning("its jobs wait for their leases to end", action="bury_failed")

@@ -57,12 +57,12 @@ def retry(store: Store, claim: Claim) -> object:
 
 
 def bury(store: Store, claim: Claim) -> object:
-    return store.run(calls.bury(WORKER))
+    return store.run(calls.bury(WORKER, is_crash=False))
 
 
-def bury_the_last_of_many(store: Store, claim: Claim) -> object:
-    store.client.hset(_index(store, f"job:{claim.job_id}"), "lost", 20)
-    return bury(store, claim)
+def bury_poison(store: Store, claim: Claim) -> object:
+    store.client.hset(_index(store, f"job:{claim.job_id}"), "stalls", 2)
+    return store.run(calls.bury(WORKER, is_crash=True))
 
 
 def end_a_pause(store: Store, claim: Claim) -> object:
@@ -75,8 +75,8 @@ def sweep_a_dead_lease(store: Store, claim: Claim) -> object:
     return store.run(calls.sweep())
 
 
-def sweep_the_last_of_many_dead_leases(store: Store, claim: Claim) -> object:
-    store.client.hset(_index(store, f"job:{claim.job_id}"), "lost", 20)
+def sweep_the_dead_lease_of_poison(store: Store, claim: Claim) -> object:
+    store.client.hset(_index(store, f"job:{claim.job_id}"), "stalls", 2)
     return sweep_a_dead_lease(store, claim)
 
 
@@ -109,12 +109,12 @@ AIMS: list[tuple[str, State | None, Aim]] = [
     ("cancel", State.CANCELLED, cancel),
     ("decline", None, decline),
     ("bury", State.QUEUED, bury),
-    ("bury", State.FAILED, bury_the_last_of_many),
+    ("bury", State.FAILED, bury_poison),
     ("release", State.QUEUED, release),
     ("retry", State.QUEUED, retry),
     ("sweep", None, end_a_pause),
     ("sweep", State.QUEUED, sweep_a_dead_lease),
-    ("sweep", State.FAILED, sweep_the_last_of_many_dead_leases),
+    ("sweep", State.FAILED, sweep_the_dead_lease_of_poison),
     ("sweep", State.EXPIRED, sweep_a_late_start),
     ("sweep", None, sweep_a_lost_ticket),
     ("admit", None, admit_again),

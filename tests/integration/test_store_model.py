@@ -23,7 +23,14 @@ from hypothesis.stateful import (
 
 from quill import ids
 from quill.broker import parse_ticket
-from quill.errors import Fenced, IllegalTransition, JobNotCancellable, RetriesSpent, StaleTicket
+from quill.errors import (
+    Fenced,
+    IllegalTransition,
+    JobNotCancellable,
+    RetriesSpent,
+    StaleTicket,
+    WorkerBusy,
+)
 from quill.job import JobClass, JobRequest
 from quill.states import TERMINAL, TRANSITIONS, State
 from quill.store import calls
@@ -72,16 +79,23 @@ class Queue(RuleBasedStateMachine):
         self.store.client.zadd(self._key(index), {job_id: 1}, xx=True)
 
     def _sync_with_sweep(self) -> None:
-        """A sweep may requeue; nothing else may have moved."""
+        """A lost job may be requeued, or failed as poison; nothing else may have moved."""
         for job_id, job in self.expected.items():
             now = State(self._field(job_id, "state"))
             if job.state is State.RUNNING and now is State.QUEUED:
                 job.move(State.QUEUED)
+            if job.state is State.RUNNING and now is State.FAILED:
+                assert int(self._field(job_id, "stalls")) >= 3
+                job.move(State.FAILED)
 
     def _field(self, job_id: str, name: str) -> str:
         value = self.store.client.hget(self._key(f"job:{job_id}"), name)
         assert isinstance(value, bytes)
         return value.decode()
+
+    def _members(self, name: str) -> list[str]:
+        members = cast(set[bytes], self.store.client.smembers(self._key(name)))
+        return [member.decode() for member in members]
 
     @initialize()
     def a_first_worker(self) -> None:
@@ -130,13 +144,15 @@ class Queue(RuleBasedStateMachine):
     @rule(data=st.data(), worker=st.sampled_from(WORKERS))
     def claim(self, data: st.DataObject, worker: str) -> None:
         """Tickets are never used up: each may be presented again and again, by anyone."""
-        job_id, seq = data.draw(st.sampled_from(self.tickets))
+        self._claim(*data.draw(st.sampled_from(self.tickets)), worker)
+
+    def _claim(self, job_id: str, seq: int, worker: str) -> None:
         job = self.expected[job_id]
         token = ids.new_token()
         call = calls.claim(job_id, seq, worker, token)
         try:
             claim = self.store.run(call)
-        except StaleTicket:
+        except (StaleTicket, WorkerBusy):
             return
         assert job.state is State.QUEUED
         assert claim.attempt == job.attempt + 1
@@ -239,10 +255,22 @@ class Queue(RuleBasedStateMachine):
         self._expire_now(f"leases:{MODEL}", claim.job_id)
         self.sweep()
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def bury(self, worker: str) -> None:
-        """Its supervisor saw it die: all that it ran is back in its line."""
-        assert self.store.run(calls.bury(worker)) == 0
+    @rule(worker=st.sampled_from(WORKERS), times=st.integers(1, 4))
+    def crash(self, worker: str, times: int) -> None:
+        """One of the next jobs kills its worker, which comes back every time."""
+        for _ in range(times):
+            join(self.store, SLOTS, worker)
+            for _ in range(SLOTS):
+                self.receive()
+                if self.tickets:
+                    self._claim(*self.tickets[-1], worker)
+                self.suspects_are_kept_apart()
+            self.bury(worker, is_crash=True)
+
+    @rule(worker=st.sampled_from(WORKERS), is_crash=st.booleans())
+    def bury(self, worker: str, is_crash: bool) -> None:
+        """Its supervisor saw it die: all that it ran is back in its line, or is poison."""
+        assert self.store.run(calls.bury(worker, is_crash=is_crash)) == 0
         assert not self.store.client.smembers(self._key(f"held:{worker}"))
         self._sync_with_sweep()
         assert not any(
@@ -275,14 +303,15 @@ class Queue(RuleBasedStateMachine):
                     f"line:{MODEL}:{job_class}:{job.tenant}",
                     f"tickets:{MODEL}",
                     f"delayed:{MODEL}",
+                    f"apart:{MODEL}",
                     f"leases:{MODEL}",
                 )
             ]
             if job.state is State.QUEUED:
-                assert places[:3].count(True) == 1
-                assert not places[3]
+                assert places[:4].count(True) == 1
+                assert not places[4]
             elif job.state is State.RUNNING:
-                assert places == [False, False, False, True]
+                assert places == [False, False, False, False, True]
             else:
                 assert not any(places)
 
@@ -310,6 +339,19 @@ class Queue(RuleBasedStateMachine):
                 running[self._field(job_id, "worker")].add(job_id.encode())
         for worker, held in running.items():
             assert self.store.client.smembers(self._key(f"held:{worker}")) == held
+
+    @invariant()
+    def suspects_are_kept_apart(self) -> None:
+        for worker in WORKERS:
+            held = self._members(f"held:{worker}")
+            stalls = [int(self._field(job_id, "stalls")) for job_id in held]
+            assert sum(count >= 2 for count in stalls) <= 1
+            assert len(held) == 1 or all(count < 3 for count in stalls)
+
+    @invariant()
+    def suspects_under_way_are_alive(self) -> None:
+        for job_id in self._members(f"suspects:{MODEL}"):
+            assert self.expected[job_id].state not in TERMINAL
 
     @invariant()
     def capacity_is_what_the_members_offer(self) -> None:

@@ -20,10 +20,10 @@ from quill.errors import (
     JobExpired,
     JobFailed,
     OutcomeError,
+    PoisonJob,
     QuillError,
     RequestError,
     Unavailable,
-    WorkerLost,
 )
 from quill.job import Job, JobFault
 from tests.clients import job_json, succeeded_json
@@ -116,12 +116,12 @@ def test_the_result_of_a_job_that_succeeded_is_given() -> None:
     ("state", "kind"), [("failed", JobFailed), ("cancelled", JobCancelled), ("expired", JobExpired)]
 )
 def test_every_other_end_of_a_job_is_an_error_of_its_own(state: str, kind: type[OutcomeError]) -> None:
-    fault = {"code": "worker_lost", "message": "Workers were lost."}
-    with pytest.raises(kind, match=r"job_1 is .*Workers were lost\. \(worker_lost\)") as caught:
+    fault = {"code": "poison", "message": "Workers crashed."}
+    with pytest.raises(kind, match=r"job_1 is .*Workers crashed\. \(poison\)") as caught:
         result_of(ended(**job_json(state=state, error=fault)))
     assert caught.value.job_id == "job_1"
-    assert caught.value.fault == JobFault(code="worker_lost", message="Workers were lost.")
-    assert type(caught.value.__cause__) is WorkerLost
+    assert caught.value.fault == JobFault(code="poison", message="Workers crashed.")
+    assert type(caught.value.__cause__) is PoisonJob
 
 
 def test_an_unknown_fault_keeps_its_words() -> None:
@@ -138,7 +138,7 @@ def test_a_job_may_have_ended_without_a_word() -> None:
 
 
 def test_an_outcome_crosses_to_another_process_whole() -> None:
-    fault = JobFault(code="worker_lost", message="Workers were lost.")
+    fault = JobFault(code="poison", message="Workers crashed.")
     sent = JobFailed("Job job_1 is failed.", job_id="job_1", fault=fault)
     received = pickle.loads(pickle.dumps(sent))
     assert (str(received), received.job_id, received.fault) == (str(sent), "job_1", fault)

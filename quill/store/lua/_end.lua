@@ -32,6 +32,10 @@ end
 -- its lease before.
 local function retire(id, job, state, outcome)
   local record = key('job', id)
+  free_worker(id, job)
+  if is_suspect(job) and redis.call('SREM', key('suspects', job.model), id) == 1 then
+    admit_suspects(job.model, 1)
+  end
   local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem')
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))

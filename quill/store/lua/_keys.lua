@@ -13,7 +13,8 @@
 --   model:<model>                     HASH    facts its workers published, capacity, last order number
 --   members:<model>                   HASH    worker -> slots, of the workers that may get tickets
 --   seen                              ZSET    workers by when they were last heard of (ms)
---   worker:<worker>                   HASH    a worker's model, slots and last health report; expires
+--   worker:<worker>                   HASH    a worker's model, slots, last health report, the job it is
+--                                             kept for, how many were aboard when it fell silent; expires
 --   classes:<model>                   ZSET    classes with waiting jobs by virtual start (fair share)
 --   tenants:<model>:<class>           ZSET    tenants with waiting jobs by virtual start (fair share)
 --   <either of the two>:tags          HASH    of the busy period: virtual clock, last finish tags, when it began,
@@ -23,6 +24,8 @@
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)
 --   held:<worker>                     SET     jobs that the worker runs
+--   suspects:<model>                  SET     suspects that are in line, ticketed, delayed or running
+--   apart:<model>                     ZSET    suspects that wait until one of those has ended, by order of admission
 --   stops:<worker>                    LIST    jobs that the worker must stop at once; expires
 --   tokenizer:<digest>                STRING  a tokenizer.json, compressed by zlib
 --   recent:<model>                    LIST    the last 100 ends: JSON of times and tokens; expires after a day

@@ -58,6 +58,10 @@ end
 local function line_of(model, class, tenant) return key('line', model, class, tenant) end
 
 local function enter_line(id, job)
+  if is_suspect(job) and not may_get_under_way(id, job.model) then
+    redis.call('ZADD', key('apart', job.model), job.order, id)
+    return
+  end
   redis.call('ZADD', line_of(job.model, job.class, job.tenant), job.order, id)
   redis.call('HINCRBY', key('model', job.model), 'waiting', 1)
   activate(key('tenants', job.model, job.class), job.tenant)
@@ -74,7 +78,7 @@ local function left_line(model, class, tenant)
 end
 
 local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token', 'worker',
-  'charged'}
+  'charged', 'lost', 'stalls'}
 
 local function load_job(id)
   local values = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
@@ -97,7 +101,9 @@ end
 -- Takes a queued job out of wherever it waits.
 local function leave_line(id, job)
   redis.call('ZREM', key('due'), id)
-  if redis.call('ZREM', key('tickets', job.model), id) == 0 and redis.call('ZREM', key('delayed', job.model), id) == 0 then
+  local is_elsewhere = redis.call('ZREM', key('tickets', job.model), id) == 1
+    or redis.call('ZREM', key('delayed', job.model), id) == 1 or redis.call('ZREM', key('apart', job.model), id) == 1
+  if not is_elsewhere then
     redis.call('ZREM', line_of(job.model, job.class, job.tenant), id)
     left_line(job.model, job.class, job.tenant)
   end
@@ -105,12 +111,24 @@ end
 
 -- Back at its old place, which is the front, now or after a pause; its older tickets become stale.
 local function return_to_line(id, job, pause_ms)
+  free_worker(id, job)
   redis.call('HINCRBY', key('job', id), 'seq', 1)
   redis.call('HSET', key('job', id), 'state', 'queued')
   if (pause_ms or 0) > 0 then
     redis.call('ZADD', key('delayed', job.model), digits(NOW_MS + pause_ms), id)
   else
     enter_line(id, job)
+  end
+end
+
+-- While there is room for them, suspects go on from where they wait apart.
+local function admit_suspects(model, at_most)
+  for _ = 1, at_most do
+    if not has_room_for_suspects(model) then return end
+    local id = redis.call('ZPOPMIN', key('apart', model))[1]
+    if not id then return end
+    local job = load_job(id)
+    if job then enter_line(id, job) end
   end
 end
 

@@ -1,6 +1,6 @@
 #!lua
 -- admit: (nothing) -> QUEUED, all or nothing, and a ticket at once if a slot is free.
--- USES  keys, line
+-- USES  keys, members, suspects, line
 -- KEYS  namespace
 -- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id
 -- GIVES {OK, id, created_us, position|false} admitted | {REPLAY, id, created_us, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
@@ -27,7 +27,8 @@ if tonumber(redis.call('HGET', facts, 'waiting') or 0) >= tonumber(max_queued) t
 
 local order = redis.call('HINCRBY', facts, 'order', 1)
 redis.call('HSET', key('job', id), 'state', 'queued', 'tenant', tenant, 'model', model, 'class', class,
-  'weight', weight, 'cost', cost, 'order', order, 'seq', 0, 'attempt', 0, 'token', '', 'lost', 0, 'retries', 0,
+  'weight', weight, 'cost', cost, 'order', order, 'seq', 0, 'attempt', 0, 'token', '', 'lost', 0, 'stalls', 0,
+  'retries', 0,
   'created', digits(NOW_US), 'ttl', ttl_ms, 'stream', stream)
 redis.call('SET', key('request', id), request)
 if idem then

@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
 -- claim: QUEUED -> RUNNING by the holder of the newest ticket; QUEUED -> EXPIRED if it comes too late.
--- USES  keys, line, end
+-- USES  keys, members, suspects, line, end
 -- KEYS  namespace
 -- ARGV  id, seq, worker, token, lease_ms, allowed_from, expired_fault
--- GIVES {OK, attempt, request, model, tenant, stream, wait_ms} claimed | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job
+-- GIVES {OK, attempt, request, model, tenant, stream, wait_ms} claimed | {BUSY} to ask again soon: the job gets this worker to itself as soon as nothing else runs there | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job
+
+local BESIDE_A_SUSPECT_PAUSE_MS = 500
 
 local id, seq, worker, token, lease_ms, allowed_from, expired_fault = unpack(ARGV)
 
@@ -21,6 +23,28 @@ end
 if job.state == 'running' and job.token == token then return grant(tonumber(job.attempt)) end
 local has_ticket = redis.call('ZSCORE', key('tickets', job.model), id)
 if not is_allowed(job.state, allowed_from) or job.seq ~= seq or not has_ticket then return {'STALE'} end
+
+-- Not here: it may run on another worker.
+local function hand_on(pause_ms)
+  redis.call('ZREM', key('tickets', job.model), id)
+  return_to_line(id, job, pause_ms)
+  pump(job.model)
+  return {'STALE'}
+end
+
+local kept = kept_for(worker)
+if kept and kept ~= id then return hand_on() end
+if must_run_alone(job) then
+  keep_worker(worker, id, job.model)
+  job.worker = worker
+  redis.call('HSET', record, 'worker', worker)
+  if redis.call('SCARD', key('held', worker)) > 0 then
+    redis.call('ZADD', key('tickets', job.model), digits(NOW_MS + TICKET_TERM_MS), id)
+    return {'BUSY'}
+  end
+elseif is_suspect(job) and is_beside_a_suspect(worker, job.model) then
+  return hand_on(BESIDE_A_SUSPECT_PAUSE_MS)
+end
 
 local start_by_ms = redis.call('ZSCORE', key('due'), id)
 leave_line(id, job)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- finish: RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, by the attempt that holds the job; also
 --         QUEUED -> SUCCEEDED, the last attempt's late success while nobody has claimed the job since.
--- USES  keys, line, end
+-- USES  keys, members, suspects, line, end
 -- KEYS  namespace
 -- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures
 -- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job

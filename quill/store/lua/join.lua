@@ -1,22 +1,21 @@
 #!lua flags=allow-oom
 -- join: a worker offers its slots and publishes what it found out about its model.
--- USES  keys, line
+-- USES  keys, members, suspects, line
 -- KEYS  namespace
 -- ARGV  worker, model, slots, report, tokenizer_digest, tokenizer, and pairs of facts: name, value
 -- GIVES {OK, slots} with the model's capacity now
 
 local worker, model, slots, report, tokenizer_digest, tokenizer = unpack(ARGV, 1, 6)
-local facts, members = key('model', model), key('members', model)
+local facts = key('model', model)
 
-local before = tonumber(redis.call('HGET', members, worker) or 0)
-redis.call('HSET', members, worker, slots)
 redis.call('SADD', key('models'), model)
 redis.call('HSET', facts, unpack(ARGV, 7))
 if tokenizer ~= '' then redis.call('SET', key('tokenizer', tokenizer_digest), tokenizer, 'NX') end
 redis.call('HSET', key('worker', worker), 'model', model, 'slots', slots, 'report', report,
   'seen', digits(NOW_MS))
-redis.call('PEXPIRE', key('worker', worker), 60000)
+redis.call('HDEL', key('worker', worker), 'aboard')
+redis.call('PEXPIRE', key('worker', worker), WORKER_TTL_MS)
 redis.call('ZADD', key('seen'), digits(NOW_MS), worker)
-local capacity = redis.call('HINCRBY', facts, 'capacity', slots - before)
+local capacity = offer_slots(worker, model, kept_for(worker) and 0 or tonumber(slots))
 pump(model)
 return {'OK', capacity}

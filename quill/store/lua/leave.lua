@@ -7,4 +7,5 @@
 
 local worker, model = unpack(ARGV)
 
+redis.call('HSET', key('worker', worker), 'slots', 0)
 return {'OK', withdraw_slots(worker, model)}

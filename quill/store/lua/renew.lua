@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- renew: one heartbeat for a worker and all its jobs; extends leases, takes progress and the health report.
--- USES  keys, line, end
+-- USES  keys, members, suspects, line, end
 -- KEYS  namespace
 -- ARGV  worker, lease_ms, report, and for each job: id, attempt, token, produced
 -- GIVES {OK, id, ...} with the jobs that this worker must stop | {UNKNOWN} the worker has to join again
@@ -11,7 +11,7 @@ local record = key('worker', worker)
 if not redis.call('ZSCORE', key('seen'), worker) then return {'UNKNOWN'} end
 redis.call('ZADD', key('seen'), digits(NOW_MS), worker)
 redis.call('HSET', record, 'report', report, 'seen', digits(NOW_MS))
-redis.call('PEXPIRE', record, 60000)
+redis.call('PEXPIRE', record, WORKER_TTL_MS)
 
 local reply = {'OK'}
 for i = 4, #ARGV, 4 do

@@ -1,16 +1,15 @@
 #!lua flags=allow-oom
--- sweep: whatever is overdue goes on. RUNNING -> QUEUED when a lease ran out, RUNNING -> FAILED when that
---        happened too often, QUEUED -> EXPIRED past the time to start; lost tickets and failed tries
+-- sweep: whatever is overdue goes on. RUNNING -> QUEUED when a lease ran out, RUNNING -> FAILED if the
+--        job is poison, QUEUED -> EXPIRED past the time to start; lost tickets and failed tries
 --        whose pause is over return to their line,
 --        silent workers are forgotten, listings drop expired records, free slots get tickets.
--- USES  keys, line, end, members, loss
+-- USES  keys, members, suspects, line, end, loss
 -- KEYS  namespace
--- ARGV  limit, lease_ms, silent_ms, pause_ms, lost_at_most, requeue_from, fail_from, expire_from, lost_fault, expired_fault
+-- ARGV  limit, lease_ms, silent_ms, pause_ms, requeue_from, fail_from, expire_from, poison_fault, expired_fault
 -- GIVES {OK, next_due_ms, moved} with the time until there may be work again
 
-local limit, lease_ms, silent_ms, pause_ms, lost_at_most = tonumber(ARGV[1]), tonumber(ARGV[2]),
-  tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local requeue_from, fail_from, expire_from, lost_fault, expired_fault = unpack(ARGV, 6, 10)
+local limit, lease_ms, silent_ms, pause_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local requeue_from, fail_from, expire_from, poison_fault, expired_fault = unpack(ARGV, 5, 9)
 
 local moved = 0
 local function overdue(index)
@@ -42,7 +41,7 @@ local function reclaim_leases(model)
     local job = load_job(id)
     moved = moved + 1
     if job then
-      lose(id, job, lost_at_most, requeue_from, fail_from, lost_fault)
+      lose(id, job, false, requeue_from, fail_from, poison_fault)
     else
       redis.call('ZREM', leases, id)
     end
@@ -110,6 +109,7 @@ for _, model in ipairs(redis.call('SMEMBERS', key('models'))) do
   if not is_spared then reclaim_leases(model) end
   reclaim_tickets(model)
   end_pauses(model)
+  admit_suspects(model, limit)
   has_more = pump(model) or has_more
   if not is_spared then consider(key('leases', model), 0) end
   consider(key('tickets', model), 0)
