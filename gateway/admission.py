@@ -58,6 +58,7 @@ class Admission:
             cost_tokens=price.cost_tokens,
             result_ttl_s=self._settings.result_ttl_s,
             max_queued_jobs=self._settings.max_queued_jobs,
+            max_running_jobs=self._settings.max_running_jobs,
             fingerprint=fingerprint(request) if digest else "-",
             idempotency_digest=digest,
         )
@@ -97,6 +98,7 @@ def _fresh(submission: Submission, admission: calls.Admission) -> Job:
         job_class=submission.request.job_class,
         stream=submission.request.stream,
         position=admission.position,
+        estimated_start_at=admission.estimated_start_at,
         created_at=admission.created_at,
         metadata=dict(submission.request.metadata),
     )

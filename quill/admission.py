@@ -54,6 +54,7 @@ class Admitter:
             cost_tokens=price.cost_tokens,
             result_ttl_s=settings.result_ttl_s,
             max_queued_jobs=settings.max_queued_jobs,
+            max_running_jobs=settings.max_running_jobs,
             fingerprint=fingerprint(request) if idempotency_digest else "-",
             idempotency_digest=idempotency_digest,
             celery_id=celery_id,

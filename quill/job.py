@@ -122,6 +122,10 @@ class Job(Wire):
     position: int | None = Field(
         default=None, description="Rank in the tenant's line of its class, from 1; none once it left it."
     )
+    estimated_start_at: float | None = Field(
+        default=None,
+        description="When a waiting job will probably start, by the line before it and the pace of late.",
+    )
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None

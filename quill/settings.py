@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     store_timeout_s: float = Field(default=5.0, gt=0)
     result_ttl_s: float = Field(default=86_400.0, gt=0, description="How long an ended job can be read.")
     max_queued_jobs: int = Field(default=1_000_000, ge=1, description="Waiting jobs of one model at most.")
+    max_running_jobs: int | None = Field(
+        default=None, ge=1, description="Of one tenant at once; others wait."
+    )
     #: What happens at the start when the store may lose jobs (no append-only file, eviction).
     store_checks: Literal["refuse", "warn", "off"] = "warn"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

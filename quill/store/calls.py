@@ -35,6 +35,8 @@ class Submission:
     weight: float = 1.0
     #: The Celery result to which the outcome is published; empty for none.
     celery_id: str = ""
+    #: Of the tenant's jobs at once, over all models; further ones wait. ``None`` is no cap.
+    max_running_jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Admission:
     is_replay: bool
     #: Of the job, also of one that was admitted before; seconds since the epoch by the store's clock.
     created_at: float
+    #: When it will probably start; ``None`` if that is now, or nobody can tell.
+    estimated_start_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,15 @@ def admit(submission: Submission) -> Call[Admission]:
     """Raises ``IdempotencyConflict`` or ``QueueFull``."""
 
     def parse(code: str, reply: Reply) -> Admission:
-        job_id, created_us, position = reply
-        return Admission(job_id.decode(), position, code == "REPLAY", int(created_us) / 1_000_000)
+        job_id, created_us, position, starts_in_ms = reply
+        created_at = int(created_us) / 1_000_000
+        return Admission(
+            job_id.decode(),
+            position,
+            code == "REPLAY",
+            created_at,
+            None if starts_in_ms is None else created_at + starts_in_ms / 1000,
+        )
 
     request = submission.request
     arguments = (
@@ -133,6 +144,7 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.max_queued_jobs,
         int(request.stream),
         submission.celery_id,
+        submission.max_running_jobs or 0,
     )
     return Call("admit", arguments, parse)
 

@@ -21,8 +21,10 @@ def _ending(state: State, outcome: bytes | None) -> tuple[JobResult | None, JobF
 
 
 def job_of(job_id: str, entry: Reply) -> Job:
-    """``entry`` is [flat hash fields, request JSON, outcome JSON or None, position or None]."""
-    flat, request, outcome, position = entry
+    """``entry`` is [flat hash fields, request JSON, outcome JSON, position, probable start in ms]; the last
+    three may be ``None``.
+    """
+    flat, request, outcome, position, starts_ms = entry
     fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
     state = State(fields[b"state"].decode())
     result, error = _ending(state, outcome)
@@ -35,6 +37,7 @@ def job_of(job_id: str, entry: Reply) -> Job:
         attempt=int(fields[b"attempt"]),
         retries=int(fields.get(b"retries", 0)),
         position=position,
+        estimated_start_at=_seconds(starts_ms, 1000),
         created_at=int(fields[b"created"]) / 1_000_000,
         started_at=_seconds(fields.get(b"started"), 1000),
         finished_at=_seconds(fields.get(b"finished"), 1000),

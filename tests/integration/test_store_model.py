@@ -43,6 +43,8 @@ Entry = tuple[bytes, dict[bytes, bytes]]
 
 WORKERS = ("w1", "w2", "w3")
 TENANTS = ("acme", "blue", "core")
+#: How many of its jobs may be under way at once.
+CAPS = {"core": 2}
 SLOTS = 2
 
 
@@ -106,7 +108,12 @@ class Queue(RuleBasedStateMachine):
         request = JobRequest.model_validate({"prompt": "x", "class": job_class})
         key = ids.new_token()
         wanted = submission(
-            tenant=tenant, request=request, cost_tokens=cost, idempotency_digest=key, fingerprint=key
+            tenant=tenant,
+            request=request,
+            cost_tokens=cost,
+            idempotency_digest=key,
+            fingerprint=key,
+            max_running_jobs=CAPS.get(tenant),
         )
         first = self.store.run(calls.admit(wanted))
         again = self.store.run(calls.admit(wanted))
@@ -326,10 +333,38 @@ class Queue(RuleBasedStateMachine):
                 length = client.zcard(self._key(f"line:{MODEL}:{job_class}:{tenant}"))
                 waiting += length
                 tenants |= {tenant.encode()} if length else set()
-            assert set(client.zrange(self._key(f"tenants:{MODEL}:{job_class}"), 0, -1)) == tenants
-            classes |= {job_class.encode()} if tenants else set()
+            racing = set(client.zrange(self._key(f"tenants:{MODEL}:{job_class}"), 0, -1))
+            assert racing | self._sitting_out(job_class) == tenants | self._sitting_out(job_class)
+            assert racing <= tenants
+            classes |= {job_class.encode()} if racing else set()
         assert set(client.zrange(self._key(f"classes:{MODEL}"), 0, -1)) == classes
         assert int(client.hget(self.store.keys.model(MODEL), "waiting") or 0) == waiting
+
+    def _sitting_out(self, job_class: JobClass) -> set[bytes]:
+        return {
+            tenant.encode()
+            for tenant in CAPS
+            if f"{MODEL} {job_class}" in self._members(f"capped:{tenant}") and not self._has_room(tenant)
+        }
+
+    def _has_room(self, tenant: str) -> bool:
+        return len(self._members(f"busy:{tenant}")) < CAPS[tenant]
+
+    @invariant()
+    def no_tenant_exceeds_its_cap(self) -> None:
+        client = self.store.client
+        for tenant, cap in CAPS.items():
+            under_way = {
+                job_id
+                for job_id, job in self.expected.items()
+                if job.tenant == tenant
+                and (
+                    job.state is State.RUNNING
+                    or client.zscore(self._key(f"tickets:{MODEL}"), job_id) is not None
+                )
+            }
+            assert set(self._members(f"busy:{tenant}")) == under_way
+            assert len(under_way) <= cap
 
     @invariant()
     def a_worker_holds_exactly_what_it_runs(self) -> None:

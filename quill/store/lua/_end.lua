@@ -33,6 +33,7 @@ end
 local function retire(id, job, state, outcome)
   local record = key('job', id)
   free_worker(id, job)
+  make_room(id, job)
   if is_suspect(job) and redis.call('SREM', key('suspects', job.model), id) == 1 then
     admit_suspects(job.model, 1)
   end

@@ -20,6 +20,8 @@
 --   <either of the two>:tags          HASH    of the busy period: virtual clock, last finish tags, when it began,
 --                                             when each class was last served
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
+--   busy:<tenant>                     SET     jobs of a capped tenant that are ticketed or running
+--   capped:<tenant>                   SET     "<model> <class>" of its lines that sit out until one of those ends
 --   delayed:<model>                   ZSET    jobs that wait for their next try by when it is due (ms)
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)

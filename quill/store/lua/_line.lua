@@ -1,59 +1,7 @@
--- The lines that jobs wait in, and how the next one is picked: start-time fair queueing, once over the
--- model's classes and once over a class's tenants (Goyal, Vin, Cheng: "Start-time Fair Queuing", 1997).
+-- The lines that jobs wait in, and the tickets of those who are next.
 
-local CLASS_WEIGHT = {interactive = 8, standard = 4, batch = 1}
--- A class that waits is served at least this often, whatever its last job cost. Among a class's tenants there is
--- no such bound: it would let the owner of the oldest backlog overtake everybody.
-local CLASS_WAIT_AT_MOST_MS = {interactive = 1000, standard = 5000, batch = 30000}
-local BUSY_PERIOD_ENDS_MS = 60000
 local TICKET_TERM_MS = 5000
 local PUMP_AT_MOST = 64
-
--- A flow that gets work again starts at the clock, but not before its own last finish tag: leaving the
--- line for a moment earns nothing.
-local function activate(flows, member)
-  if redis.call('ZSCORE', flows, member) then return false end
-  local tags = flows .. ':tags'
-  local known = redis.call('HMGET', tags, '', member)
-  redis.call('ZADD', flows, math.max(tonumber(known[1] or 0), tonumber(known[2] or 0)), member)
-  redis.call('PERSIST', tags)
-  return true
-end
-
-local function deactivate(flows, member)
-  local tag = redis.call('ZSCORE', flows, member)
-  redis.call('ZREM', flows, member)
-  if tag then redis.call('HSET', flows .. ':tags', member, tag) end
-  -- What was taken last may still run: only after a while is the busy period over and virtual time starts anew.
-  if redis.call('EXISTS', flows) == 0 then redis.call('PEXPIRE', flows .. ':tags', BUSY_PERIOD_ENDS_MS) end
-end
-
--- Gives the busy period in which it was charged.
-local function charge(flows, member, amount)
-  local tags = flows .. ':tags'
-  local known = redis.call('HMGET', tags, '', ' began')
-  local clock = math.max(tonumber(known[1] or 0), tonumber(redis.call('ZSCORE', flows, member)))
-  local began = known[2] or digits(NOW_US)
-  redis.call('HSET', tags, '', clock, ' began', began)
-  redis.call('ZINCRBY', flows, amount, member)
-  return began
-end
-
--- Gives back what was charged too much. After the busy period there is nothing left to correct.
-local function correct(flows, member, amount, began)
-  local tags = flows .. ':tags'
-  if redis.call('HGET', tags, ' began') ~= began then return end
-  if redis.call('ZSCORE', flows, member) then
-    redis.call('ZINCRBY', flows, amount, member)
-  else
-    redis.call('HINCRBYFLOAT', tags, member, amount)
-  end
-end
-
--- A class waits from here on for its next turn; only of classes is this kept.
-local function note_turn(model, class)
-  redis.call('HSET', key('classes', model) .. ':tags', ' served ' .. class, digits(NOW_MS))
-end
 
 local function line_of(model, class, tenant) return key('line', model, class, tenant) end
 
@@ -64,21 +12,18 @@ local function enter_line(id, job)
   end
   redis.call('ZADD', line_of(job.model, job.class, job.tenant), job.order, id)
   redis.call('HINCRBY', key('model', job.model), 'waiting', 1)
-  activate(key('tenants', job.model, job.class), job.tenant)
-  if activate(key('classes', job.model), job.class) then note_turn(job.model, job.class) end
+  enter_race(job.model, job.class, job.tenant)
 end
 
 -- After a job was taken out of a line: flows without waiting jobs leave the race.
 local function left_line(model, class, tenant)
   redis.call('HINCRBY', key('model', model), 'waiting', -1)
   if redis.call('EXISTS', line_of(model, class, tenant)) == 1 then return end
-  local tenants = key('tenants', model, class)
-  deactivate(tenants, tenant)
-  if redis.call('EXISTS', tenants) == 0 then deactivate(key('classes', model), class) end
+  leave_race(model, class, tenant)
 end
 
 local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token', 'worker',
-  'charged', 'lost', 'stalls'}
+  'charged', 'lost', 'stalls', 'cap', 'started'}
 
 local function load_job(id)
   local values = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
@@ -112,6 +57,7 @@ end
 -- Back at its old place, which is the front, now or after a pause; its older tickets become stale.
 local function return_to_line(id, job, pause_ms)
   free_worker(id, job)
+  make_room(id, job)
   redis.call('HINCRBY', key('job', id), 'seq', 1)
   redis.call('HSET', key('job', id), 'state', 'queued')
   if (pause_ms or 0) > 0 then
@@ -143,22 +89,31 @@ local function next_class(model)
   return waiting[1]
 end
 
+-- A job that was here before has paid.
+local function pay(id, model, class, tenant, terms)
+  local cost, weight, has_paid = tonumber(terms[1] or 0), tonumber(terms[2] or 1), terms[3]
+  if has_paid then cost = 0 end
+  local tenants_began = charge(key('tenants', model, class), tenant, cost / weight)
+  local classes_began = charge(key('classes', model), class, cost / CLASS_WEIGHT[class])
+  if not has_paid then redis.call('HSET', key('job', id), 'charged', tenants_began .. ' ' .. classes_began) end
+end
+
 local function take_next(model)
-  local classes = key('classes', model)
-  local class = next_class(model)
-  if not class then return nil end
-  local tenants = key('tenants', model, class)
-  local tenant = redis.call('ZRANGE', tenants, 0, 0)[1]
-  local id = redis.call('ZPOPMIN', line_of(model, class, tenant))[1]
-  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged')
-  local cost, weight = tonumber(terms[1] or 0), tonumber(terms[2] or 1)
-  -- A job that was here before has paid.
-  if terms[3] then cost = 0 end
-  local began = charge(tenants, tenant, cost / weight) .. ' ' .. charge(classes, class, cost / CLASS_WEIGHT[class])
-  if not terms[3] then redis.call('HSET', key('job', id), 'charged', began) end
-  note_turn(model, class)
-  left_line(model, class, tenant)
-  return id
+  for _ = 1, PUMP_AT_MOST do
+    local class = next_class(model)
+    if not class then return nil end
+    local tenant = redis.call('ZRANGE', key('tenants', model, class), 0, 0)[1]
+    local id, order = unpack(redis.call('ZPOPMIN', line_of(model, class, tenant)))
+    local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged', 'cap')
+    if take_place(id, tenant, tonumber(terms[4] or 0)) then
+      pay(id, model, class, tenant, terms)
+      note_turn(model, class)
+      left_line(model, class, tenant)
+      return id
+    end
+    redis.call('ZADD', line_of(model, class, tenant), order, id)
+    sit_out(model, class, tenant)
+  end
 end
 
 -- The share is of tokens really used; only until a job ends does what it reserved stand for them.

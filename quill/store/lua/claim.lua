@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: QUEUED -> RUNNING by the holder of the newest ticket; QUEUED -> EXPIRED if it comes too late.
--- USES  keys, members, suspects, line, end
+-- USES  keys, members, suspects, flows, caps, line, end
 -- KEYS  namespace
 -- ARGV  id, seq, worker, token, lease_ms, allowed_from, expired_fault
 -- GIVES {OK, attempt, request, model, tenant, stream, wait_ms} claimed | {BUSY} to ask again soon: the job gets this worker to itself as soon as nothing else runs there | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- emit: appends one flush of output, each piece to its attempt's stream, if that attempt may still write.
--- USES  keys, members, suspects, line, end
+-- USES  keys, members, suspects, flows, caps, line, end
 -- KEYS  namespace
 -- ARGV  ttl_ms, and for each piece: id, attempt, token, chunk
 -- GIVES {OK, id, ...} with the jobs that this worker must stop

@@ -1,12 +1,15 @@
 #!lua flags=allow-oom
 -- finish: RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, by the attempt that holds the job; also
 --         QUEUED -> SUCCEEDED, the last attempt's late success while nobody has claimed the job since.
--- USES  keys, members, suspects, line, end
+-- USES  keys, members, suspects, flows, caps, line, estimate, end
 -- KEYS  namespace
 -- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures
 -- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job
 
 local RECENT_TTL_MS = 86400000
+local RECENT_AT_MOST = 100
+-- Trimmed only now and then.
+local RECENT_SLACK = 20
 
 local id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures = unpack(ARGV)
 
@@ -27,8 +30,12 @@ if tail ~= '' then redis.call('XADD', key('out', id, attempt), '*', 'chunk', tai
 redis.call('HSET', key('job', id), 'produced', produced)
 settle(job, tonumber(used_tokens))
 retire(id, job, to_state, outcome)
-redis.call('LPUSH', key('recent', job.model), measures)
-redis.call('LTRIM', key('recent', job.model), 0, 99)
-redis.call('PEXPIRE', key('recent', job.model), RECENT_TTL_MS)
+note_run(job)
+local recent = key('recent', job.model)
+local kept = redis.call('LPUSH', recent, measures)
+if kept == 1 or kept > RECENT_AT_MOST + RECENT_SLACK then
+  redis.call('LTRIM', recent, 0, RECENT_AT_MOST - 1)
+  redis.call('PEXPIRE', recent, RECENT_TTL_MS)
+end
 pump(job.model)
 return {'OK', to_state}

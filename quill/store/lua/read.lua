@@ -1,9 +1,21 @@
 #!lua flags=no-writes
 -- read: a job as its owner may see it.
--- USES  keys
+-- USES  keys, members, suspects, flows, caps, line, estimate
 -- KEYS  namespace
 -- ARGV  tenant, id, ...
--- GIVES {OK, {fields, request, result|false, position|false}|false, ...} one entry an id, false for no such job
+-- GIVES {OK, {fields, request, result|false, position|false, starts_ms|false}|false, ...} one entry an id, false for no such job
+
+-- Its rank in its line, and the time of its probable start.
+local function outlook(id, job)
+  if job.state ~= 'queued' then return false, false end
+  local rank = redis.call('ZRANK', line_of(job.model, job.class, job.tenant), id)
+  if rank then
+    local wait_ms = starts_in_ms(job.model, job.class, rank + 1, tonumber(job.cap or 0))
+    return rank + 1, wait_ms and digits(NOW_MS + wait_ms)
+  end
+  return false, redis.call('ZSCORE', key('delayed', job.model), id)
+    or redis.call('ZSCORE', key('tickets', job.model), id) and digits(NOW_MS)
+end
 
 local reply = {'OK'}
 for i = 2, #ARGV do
@@ -13,10 +25,8 @@ for i = 2, #ARGV do
   for j = 1, #fields, 2 do job[fields[j]] = fields[j + 1] end
   local entry = false
   if job.tenant == ARGV[1] then
-    local rank = job.state == 'queued'
-      and redis.call('ZRANK', key('line', job.model, job.class, job.tenant), id)
-    entry = {fields, redis.call('GET', key('request', id)), redis.call('GET', key('result', id)),
-      rank and rank + 1}
+    local position, starts_ms = outlook(id, job)
+    entry = {fields, redis.call('GET', key('request', id)), redis.call('GET', key('result', id)), position, starts_ms}
   end
   reply[#reply + 1] = entry
 end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- renew: one heartbeat for a worker and all its jobs; extends leases, takes progress and the health report.
--- USES  keys, members, suspects, line, end
+-- USES  keys, members, suspects, flows, caps, line, end
 -- KEYS  namespace
 -- ARGV  worker, lease_ms, report, and for each job: id, attempt, token, produced
 -- GIVES {OK, id, ...} with the jobs that this worker must stop | {UNKNOWN} the worker has to join again
