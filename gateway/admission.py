@@ -47,7 +47,15 @@ class Admission:
         """Raises ``ModelNotFound``, ``ContextLengthExceeded``, what `admit` of the store raises, and
         ``JobNotFound`` for a key whose job has just gone.
         """
-        digest = idempotency_digest(tenant, idempotency_key)
+        return await self._admit(tenant, request, idempotency_digest(tenant, idempotency_key))
+
+    async def replay(self, tenant: str, letter: Job, request: JobRequest) -> Admitted:
+        """Raises what ``admit`` raises. However often it is asked for, a letter has one replay."""
+        request = request.model_copy(update={"model": letter.model})
+        digest = ids.fingerprint(tenant, "replay", letter.id)
+        return await self._admit(tenant, request, digest, replay_of=letter.id)
+
+    async def _admit(self, tenant: str, request: JobRequest, digest: str, *, replay_of: str = "") -> Admitted:
         model = request.model or self._settings.default_model
         price = await self._price(request, await self._facts(model))
         submission = Submission(
@@ -61,6 +69,7 @@ class Admission:
             max_running_jobs=self._settings.max_running_jobs,
             fingerprint=fingerprint(request) if digest else "-",
             idempotency_digest=digest,
+            replay_of=replay_of,
         )
         async with patience(self._settings):
             admission = await self._store.run(calls.admit(submission))
@@ -100,5 +109,6 @@ def _fresh(submission: Submission, admission: calls.Admission) -> Job:
         position=admission.position,
         estimated_start_at=admission.estimated_start_at,
         created_at=admission.created_at,
+        replay_of=submission.replay_of or None,
         metadata=dict(submission.request.metadata),
     )

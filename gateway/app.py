@@ -17,7 +17,7 @@ from gateway.background import keep_doing
 from gateway.contract import PROBLEMS, openapi_of
 from gateway.directory import Directory
 from gateway.events import Events
-from gateway.routes import jobs, service, stream
+from gateway.routes import jobs, letters, service, stream
 from gateway.state import Gateway
 from quill.errors import StoreUnavailable
 from quill.settings import GatewaySettings
@@ -83,7 +83,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (stream, jobs, service):
+    for routes in (stream, jobs, letters, service):
         app.include_router(routes.router, responses=PROBLEMS)
     app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.add_middleware(Access)

@@ -9,6 +9,7 @@ QuillError
 │   ├── RouteNotFound          404
 │   ├── MethodNotAllowed       405
 │   ├── JobNotCancellable      409
+│   ├── NotADeadLetter         409
 │   ├── BodyTooLarge           413
 │   ├── UnsupportedMediaType   415
 │   ├── InvalidRequest         422
@@ -126,6 +127,13 @@ class JobNotCancellable(RequestError):
     """The job has ended, so it can no longer be cancelled. Its state is unchanged."""
 
     code = "job_not_cancellable"
+    status = 409
+
+
+class NotADeadLetter(RequestError):
+    """Only a job that failed can be replayed or purged. GET /v1/dead-letters lists them."""
+
+    code = "not_a_dead_letter"
     status = 409
 
 

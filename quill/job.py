@@ -134,4 +134,6 @@ class Job(Wire):
         default=None, description="The answer; of an expired job what it had produced when its time was over."
     )
     error: JobFault | None = None
+    replay_of: str | None = Field(default=None, description="The failed job whose replay this is.")
+    replayed_as: str | None = Field(default=None, description="The job that replays this failed one.")
     metadata: dict[str, str] = Field(default_factory=dict)

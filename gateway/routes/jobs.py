@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from gateway.admission import Admitted
 from gateway.body import read_model
 from gateway.contract import JOB_REQUEST_BODY
 from gateway.departure import cancelled_on_departure
-from gateway.problems import pointer
+from gateway.routes.paging import After, Limit, page_of
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from gateway.tenant import Tenant
-from quill.errors import Fault, InvalidRequest
 from quill.job import Job, JobRequest
 from quill.states import TERMINAL
 from quill.store import calls
+from quill.store.listing import Listing
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -30,7 +31,11 @@ async def submit(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Job:
     wanted = await read_model(request, JobRequest, here.settings.max_body_bytes)
-    admitted = await here.admission.admit(tenant, wanted, idempotency_key)
+    return accepted(await here.admission.admit(tenant, wanted, idempotency_key), response)
+
+
+def accepted(admitted: Admitted, response: Response) -> Job:
+    """202, or 200 for what was accepted before."""
     response.headers["Location"] = f"/v1/jobs/{admitted.job.id}"
     if admitted.is_replay:
         response.status_code = 200
@@ -68,25 +73,9 @@ async def look(
 
 
 @router.get("/jobs")
-async def page(
-    tenant: Tenant,
-    here: Here,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(max_length=32)] = None,
-) -> dict[str, Any]:
+async def page(tenant: Tenant, here: Here, limit: Limit = 20, after: After = None) -> dict[str, Any]:
     """Newest first; `after` takes the `next` of the page before."""
-    if after is not None and not (after.isascii() and after.isdecimal()):
-        raise InvalidRequest(faults=(Fault(pointer(["query", "after"]), "must be the `next` of a page"),))
-    entries = await here.run(calls.page(tenant, int(after) if after else None, limit + 1))
-    shown = entries[:limit]
-    jobs = await here.run(calls.read(tenant, [entry.job_id for entry in shown])) if shown else []
-    has_more = len(entries) > limit
-    return {
-        "object": "list",
-        "data": [job.model_dump(mode="json", by_alias=True) for job in jobs if job],
-        "has_more": has_more,
-        "next": str(shown[-1].admitted_us) if has_more else None,
-    }
+    return await page_of(here, tenant, Listing.OWNED, limit, after)
 
 
 @router.delete("/jobs/{job_id}")

@@ -13,6 +13,7 @@ _COMMANDS = {
     "intake": ("quill.cli.serve", "intake", "Admit jobs that Celery programs send."),
     "submit": ("quill.cli.submit", "submit", "Submit a prompt and print the answer."),
     "jobs": ("quill.cli.jobs", "jobs", "List, show, watch or cancel jobs."),
+    "dead": ("quill.cli.dead", "dead", "List, replay or purge jobs that failed."),
 }
 
 

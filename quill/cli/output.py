@@ -117,7 +117,7 @@ def _age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f}s"
 
 
-def table(jobs: list[Job]) -> Table:
+def table(jobs: list[Job], *, with_reason: bool = False) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -126,6 +126,8 @@ def table(jobs: list[Job]) -> Table:
         found.add_column(name, no_wrap=name == "ID")
     for name in ("ATTEMPT", "POSITION", "AGE", "TOKENS"):
         found.add_column(name, justify="right")
+    if with_reason:
+        found.add_column("REASON")
     now_s = time.time()
     for job in jobs:
         found.add_row(
@@ -137,5 +139,6 @@ def table(jobs: list[Job]) -> Table:
             "" if job.position is None else str(job.position),
             _age(now_s - job.created_at),
             str(job.produced_tokens),
+            *([plain(job.error.code if job.error else "")] if with_reason else []),
         )
     return found

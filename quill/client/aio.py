@@ -85,6 +85,18 @@ class AsyncClient:
     def jobs(self, limit: int | None = None) -> AsyncGenerator[Job, None]:
         return self._driver.feed(self._core.jobs(limit))
 
+    def dead_letters(self, limit: int | None = None) -> AsyncGenerator[Job, None]:
+        return self._driver.feed(self._core.dead_letters(limit))
+
+    async def replay(self, job: Job | str) -> Job:
+        return await self._driver.run(self._core.replay(id_of(job)))
+
+    async def purge(self, job: Job | str) -> None:
+        await self._driver.run(self._core.purge(id_of(job)))
+
+    async def purge_all(self) -> int:
+        return await self._driver.run(self._core.purge_all())
+
     async def submit_many(
         self,
         requests: Iterable[JobRequest | str],

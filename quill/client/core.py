@@ -27,6 +27,9 @@ WAIT_MARGIN_S = 10.0
 SHORTEST_ROUND_S = 0.2
 PAGE_SIZE = 100
 
+_JOBS_PATH = "/v1/jobs"
+_LETTERS_PATH = "/v1/dead-letters"
+
 
 def id_of(job: Job | str) -> str:
     return job if isinstance(job, str) else job.id
@@ -52,7 +55,11 @@ def parse_object(reply: Reply) -> dict[str, Any]:
 
 
 def _job_path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
+    return f"{_JOBS_PATH}/{quote(job_id, safe='')}"
+
+
+def _letter_path(job_id: str) -> str:
+    return f"{_LETTERS_PATH}/{quote(job_id, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Core:
         """The key makes the request safe to repeat: however often it arrives, there is one job."""
         key = new_idempotency_key() if idempotency_key is None else header_safe(idempotency_key)
         headers = {"content-type": "application/json", "idempotency-key": key}
-        call = Call("POST", "/v1/jobs", headers=headers, body=body_of(request))
+        call = Call("POST", _JOBS_PATH, headers=headers, body=body_of(request))
         return parse_job((yield from exchange(call, self.policy)))
 
     def get(self, job_id: str) -> Flow[Job]:
@@ -97,14 +104,34 @@ class Core:
     def stream(self, job_id: str) -> Feed[Event]:
         return follow(job_id, self.policy)
 
+    def replay(self, job_id: str) -> Flow[Job]:
+        return parse_job((yield from exchange(Call("POST", f"{_letter_path(job_id)}/replay"), self.policy)))
+
+    def purge(self, job_id: str) -> Flow[None]:
+        yield from exchange(Call("DELETE", _letter_path(job_id)), self.policy)
+
+    def purge_all(self) -> Flow[int]:
+        """Gives how many were forgotten."""
+        purged, has_more = 0, True
+        while has_more:
+            answer = parse_object((yield from exchange(Call("DELETE", _LETTERS_PATH), self.policy)))
+            purged, has_more = purged + int(answer["purged"]), bool(answer["has_more"])
+        return purged
+
     def jobs(self, limit: int | None) -> Feed[Job]:
+        return self._pages(_JOBS_PATH, limit)
+
+    def dead_letters(self, limit: int | None) -> Feed[Job]:
+        return self._pages(_LETTERS_PATH, limit)
+
+    def _pages(self, path: str, limit: int | None) -> Feed[Job]:
         """The newest first, page after page, ``limit`` of them at most."""
         left, after = limit, ""
         while left is None or left > 0:
             query = {"limit": str(PAGE_SIZE if left is None else min(left, PAGE_SIZE))}
             if after:
                 query["after"] = after
-            page = parse_object((yield from exchange(Call("GET", "/v1/jobs", query), self.policy)))
+            page = parse_object((yield from exchange(Call("GET", path, query), self.policy)))
             jobs, after = _page_of(page)
             for job in jobs[:left]:
                 yield Item(job)

@@ -104,6 +104,22 @@ class Client:
         """The caller's jobs, the newest first: ``limit`` of them, or all."""
         return self._driver.feed(self._core.jobs(limit))
 
+    def dead_letters(self, limit: int | None = None) -> Generator[Job, None, None]:
+        """Jobs that failed and were neither replayed nor purged, the newest first, with their reasons."""
+        return self._driver.feed(self._core.dead_letters(limit))
+
+    def replay(self, job: Job | str) -> Job:
+        """A failed job's request as a new job, once. Raises ``NotADeadLetter`` or ``JobNotFound``."""
+        return self._driver.run(self._core.replay(id_of(job)))
+
+    def purge(self, job: Job | str) -> None:
+        """Forgets a failed job at once. Raises ``NotADeadLetter`` or ``JobNotFound``."""
+        self._driver.run(self._core.purge(id_of(job)))
+
+    def purge_all(self) -> int:
+        """Forgets every dead letter; gives how many."""
+        return self._driver.run(self._core.purge_all())
+
     def submit_many(
         self,
         requests: Iterable[JobRequest | str],

@@ -37,6 +37,8 @@ class Submission:
     celery_id: str = ""
     #: Of the tenant's jobs at once, over all models; further ones wait. ``None`` is no cap.
     max_running_jobs: int | None = None
+    #: The dead letter that this job replays; empty for none.
+    replay_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,6 @@ class Sweep:
     moved: int
 
 
-@dataclass(frozen=True, slots=True)
-class PageEntry:
-    job_id: str
-    #: Admission time, which is also the cursor for what came before it.
-    admitted_us: int
-
-
 def fault_json(error: type[QuillError] | QuillError, partial: JobResult | None = None) -> str:
     """A job's error as it is stored, from one of our errors, with what the job had produced."""
     instance = error() if isinstance(error, type) else error
@@ -145,6 +140,7 @@ def admit(submission: Submission) -> Call[Admission]:
         int(request.stream),
         submission.celery_id,
         submission.max_running_jobs or 0,
+        submission.replay_of,
     )
     return Call("admit", arguments, parse)
 
@@ -299,14 +295,3 @@ def read(tenant: str, job_ids: Sequence[str]) -> Call[list[Job | None]]:
         return [entry and job_of(job_id, entry) for job_id, entry in zip(job_ids, reply, strict=True)]
 
     return Call("read", (tenant, *job_ids), parse)
-
-
-def page(tenant: str, before_us: int | None, limit: int) -> Call[list[PageEntry]]:
-    """Gives the tenant's newest jobs that were admitted before ``before_us``."""
-
-    def parse(_: str, reply: Reply) -> list[PageEntry]:
-        return [
-            PageEntry(job_id.decode(), int(at)) for job_id, at in zip(reply[::2], reply[1::2], strict=True)
-        ]
-
-    return Call("page", (tenant, "" if before_us is None else before_us, limit), parse)

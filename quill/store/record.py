@@ -11,6 +11,10 @@ def _seconds(value: bytes | None, unit_per_s: int) -> float | None:
     return None if value is None else int(value) / unit_per_s
 
 
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
 def _ending(state: State, outcome: bytes | None) -> tuple[JobResult | None, JobFault | None]:
     if outcome is None:
         return None, None
@@ -44,5 +48,7 @@ def job_of(job_id: str, entry: Reply) -> Job:
         produced_tokens=int(fields.get(b"produced", 0)),
         result=result,
         error=error,
+        replay_of=_text(fields.get(b"replay_of")),
+        replayed_as=_text(fields.get(b"replayed_as")),
         metadata=JobRequest.model_validate_json(request).metadata,
     )

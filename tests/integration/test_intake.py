@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from quill import ids
 from quill.intake.signature import UnknownSender, tenant_of, tenant_token
 from quill.states import State
-from quill.store import calls
+from quill.store import calls, listing
 from quill.store.run import Store
 from tests.processes import Fleet, eventually
 from tests.valkey import ValkeyServer
@@ -58,7 +58,7 @@ def test_a_mistyped_model_fails_under_the_callers_id(program: Celery, fleet: Fle
     task = send(program, {"prompt": "hello", "model": "quill-tinny"})
     with pytest.raises(Exception, match="No such model"):
         task.get(timeout=20)  # type: ignore[attr-defined]  # celery has no types
-    assert store.run(calls.page("local", None, 10)) == []
+    assert store.run(listing.page("local", None, 10)) == []
 
 
 @pytest.mark.timeout(60)
@@ -70,7 +70,7 @@ def test_a_message_that_comes_twice_makes_one_job(program: Celery, fleet: Fleet,
         send(program, {"prompt": "hello"}, task_id=task_id)
     eventually(lambda: len(intake.said("intake_admit")) == 2)
     assert [said["is_replay"] for said in intake.said("intake_admit")] == [False, True]
-    jobs = store.run(calls.page("local", None, 10))
+    jobs = store.run(listing.page("local", None, 10))
     assert [job.job_id for job in jobs] == [ids.derived_job_id("local", task_id)]
 
 
@@ -91,7 +91,7 @@ def test_the_tenant_is_the_one_that_signed(program: Celery, fleet: Fleet, store:
     token = tenant_token("acme", SecretStr(SECRET))
     send(program, {"prompt": "hello"}, headers={"quill_tenant": token})
     unsigned = send(program, {"prompt": "hello"})
-    assert eventually(lambda: store.run(calls.page("acme", None, 10)))
+    assert eventually(lambda: store.run(listing.page("acme", None, 10)))
     with pytest.raises(Exception, match="not signed"):
         unsigned.get(timeout=20)  # type: ignore[attr-defined]  # celery has no types
 
@@ -105,8 +105,8 @@ def test_another_tenant_cannot_answer_under_a_foreign_id(program: Celery, fleet:
         headers = {"quill_tenant": tenant_token(tenant, SecretStr(SECRET))}
         send(program, {"prompt": "hello"}, task_id=task_id, headers=headers)
     intake.wait_for("intake_conflict")
-    assert len(store.run(calls.page("acme", None, 10))) == 1
-    assert store.run(calls.page("mallory", None, 10)) == []
+    assert len(store.run(listing.page("acme", None, 10))) == 1
+    assert store.run(listing.page("mallory", None, 10)) == []
     assert store.client.exists(f"celery-task-meta-{task_id}") == 0
 
 

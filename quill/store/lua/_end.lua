@@ -37,7 +37,7 @@ local function retire(id, job, state, outcome)
   if is_suspect(job) and redis.call('SREM', key('suspects', job.model), id) == 1 then
     admit_suspects(job.model, 1)
   end
-  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem')
+  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created')
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
   redis.call('PEXPIRE', record, ttl_ms)
@@ -52,5 +52,6 @@ local function retire(id, job, state, outcome)
     reply_to_celery(more[2], state, outcome)
     redis.call('PEXPIRE', key('reply', more[2]), ttl_ms)
   end
+  if state == 'failed' then redis.call('ZADD', key('dead', job.tenant), more[4], id) end
   announce(id, state, job.attempt)
 end

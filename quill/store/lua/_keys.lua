@@ -7,6 +7,7 @@
 --   idem:<tenant>:<digest>            STRING  "<id> <fingerprint of the body>"; lives as long as job:<id>
 --   reply:<celery id>                 STRING  the job whose outcome goes to this Celery result
 --   owned:<tenant>                    ZSET    the tenant's jobs by time of admission (us)
+--   dead:<tenant>                     ZSET    the tenant's dead letters, jobs that failed, by time of admission (us)
 --   expiry                            ZSET    "<id> <tenant>" by when the record is gone (ms)
 --   due                               ZSET    queued jobs by the time they must have started (ms)
 --   models                            SET     every model that was ever served

@@ -2,11 +2,11 @@
 -- admit: (nothing) -> QUEUED, all or nothing, and a ticket at once if a slot is free.
 -- USES  keys, members, suspects, flows, caps, line, estimate
 -- KEYS  namespace
--- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running
+-- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of
 -- GIVES {OK, id, created_us, position|false, starts_in_ms|false} admitted | {REPLAY, id, created_us, false, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
 
 local id, tenant, model, class, weight, cost, request, fingerprint = unpack(ARGV, 1, 8)
-local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running = unpack(ARGV, 9, 15)
+local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of = unpack(ARGV, 9, 16)
 
 local function created_us(known_id) return redis.call('HGET', key('job', known_id), 'created') end
 
@@ -40,6 +40,13 @@ end
 if celery_id ~= '' then
   redis.call('HSET', key('job', id), 'reply', celery_id)
   redis.call('SET', key('reply', celery_id), id)
+end
+if replay_of ~= '' then
+  redis.call('HSET', key('job', id), 'replay_of', replay_of)
+  -- The letter is answered; whether this try ends better is the new job's story.
+  if redis.call('ZREM', key('dead', tenant), replay_of) == 1 then
+    redis.call('HSET', key('job', replay_of), 'replayed_as', id)
+  end
 end
 if start_by_ms ~= '0' then
   local due_ms = digits(NOW_MS + tonumber(start_by_ms))

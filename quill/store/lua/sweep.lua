@@ -90,6 +90,7 @@ local function drop_listings()
   for _, entry in ipairs(overdue(key('expiry'))) do
     local id, tenant = string.match(entry, '^(%S+) (%S+)$')
     redis.call('ZREM', key('owned', tenant), id)
+    redis.call('ZREM', key('dead', tenant), id)
     redis.call('ZREM', key('expiry'), entry)
     moved = moved + 1
   end
