@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -20,18 +20,25 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Pending:
-    """Output that is not written yet; it merges, so its size is bounded by the answer's."""
+    """A job's output that is in no chunk yet; it merges, so its size is bounded by the answer's."""
 
     claim: Claim
-    text: list[str]
-    reasoning: list[str]
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    number: int = 0
 
-    def take(self) -> str:
+    def take(self) -> list[Chunk]:
+        """Nothing, or the next chunk."""
         parts = {"text": "".join(self.text), "reasoning": "".join(self.reasoning)}
+        filled = {name: part for name, part in parts.items() if part}
+        if not filled:
+            return []
         self.text.clear()
         self.reasoning.clear()
-        filled = {name: part for name, part in parts.items() if part}
-        return json.dumps(filled, ensure_ascii=False) if filled else ""
+        self.number += 1
+        claim = self.claim
+        data = json.dumps(filled, ensure_ascii=False)
+        return [Chunk(claim.job_id, claim.attempt, claim.token, self.number, data)]
 
 
 class Flusher:
@@ -47,7 +54,9 @@ class Flusher:
         self._buffers = threading.Lock()
         #: Held during a write, so that a job's tail never overtakes what is under way.
         self._writing = threading.Lock()
+        #: What the last write may or may not have brought; nothing new goes out before it has once more.
         self._unwritten: list[Chunk] = []
+        self._is_away = False
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="flusher", daemon=True)
 
@@ -60,7 +69,7 @@ class Flusher:
 
     def open(self, claim: Claim) -> OnDelta:
         """Gives the function that the engine calls with this job's output."""
-        pending = _Pending(claim, [], [])
+        pending = _Pending(claim)
         with self._buffers:
             self._pending[claim.job_id] = pending
 
@@ -71,15 +80,15 @@ class Flusher:
 
         return on_delta
 
-    def close(self, claim: Claim) -> str:
+    def close(self, claim: Claim) -> list[Chunk]:
         """Ends a job's output and gives what is not written yet, for `finish` to write."""
         with self._writing:
             with self._buffers:
                 pending = self._pending.pop(claim.job_id, None)
-                tail = pending.take() if pending else ""
+                last = pending.take() if pending else []
             left = [chunk for chunk in self._unwritten if chunk.job_id == claim.job_id]
             self._unwritten = [chunk for chunk in self._unwritten if chunk.job_id != claim.job_id]
-        return _merged([*(chunk.data for chunk in left), tail])
+        return [*left, *last]
 
     def _loop(self) -> None:
         while not self._has_ended.wait(self._period_s):
@@ -87,29 +96,24 @@ class Flusher:
 
     def flush(self) -> None:
         with self._writing:
-            with self._buffers:
-                fresh = [
-                    Chunk(pending.claim.job_id, pending.claim.attempt, pending.claim.token, data)
-                    for pending in self._pending.values()
-                    if (data := pending.take())
-                ]
-            self._unwritten.extend(fresh)
+            self._unwritten = self._unwritten or self._taken()
             if not self._unwritten:
                 return
             try:
                 fenced = self._store.run(calls.emit(self._unwritten, self._ttl_s))
             except Unavailable:
-                _log.warning("output could not be written yet", action="emit_failed")
+                self._note_away()
                 return
             self._unwritten = []
+            self._is_away = False
         if fenced:
             self._on_fenced(fenced)
 
+    def _taken(self) -> list[Chunk]:
+        with self._buffers:
+            return [chunk for pending in self._pending.values() for chunk in pending.take()]
 
-def _merged(chunks: list[str]) -> str:
-    parts = [json.loads(chunk) for chunk in chunks if chunk]
-    if not parts:
-        return ""
-    names = ("text", "reasoning")
-    whole = {name: "".join(part.get(name, "") for part in parts) for name in names}
-    return json.dumps({name: value for name, value in whole.items() if value}, ensure_ascii=False)
+    def _note_away(self) -> None:
+        if not self._is_away:
+            _log.warning("output cannot be written yet; it is kept", action="emit_failed")
+        self._is_away = True

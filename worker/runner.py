@@ -192,7 +192,7 @@ class Runner:
     def _finish(
         self, claim: Claim, state: State, outcome: str, usage: Usage = _NOTHING_USED, measures: str = "{}"
     ) -> None:
-        tail = self._flusher.close(claim) if claim.is_streaming else ""
+        tail = self._flusher.close(claim) if claim.is_streaming else []
         call = calls.finish(
             claim,
             state,

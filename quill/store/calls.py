@@ -80,11 +80,14 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of one attempt's output; ``data`` is JSON."""
+    """A piece of one attempt's output."""
 
     job_id: str
     attempt: int
     token: str
+    #: From 1 in each attempt; what is written again under its number is written once.
+    number: int
+    #: JSON.
     data: str
 
 
@@ -178,7 +181,11 @@ def renew(worker: str, report: str, held: Iterable[Holding]) -> Call[list[str]]:
 
 def emit(chunks: Iterable[Chunk], ttl_s: float) -> Call[list[str]]:
     """Gives the jobs that the worker must stop."""
-    flat = [value for chunk in chunks for value in (chunk.job_id, chunk.attempt, chunk.token, chunk.data)]
+    flat = [
+        value
+        for chunk in chunks
+        for value in (chunk.job_id, chunk.attempt, chunk.token, chunk.number, chunk.data)
+    ]
     return Call("emit", (round(ttl_s * 1000), *flat), _ids)
 
 
@@ -189,10 +196,12 @@ def finish(
     *,
     prompt_tokens: int = 0,
     produced_tokens: int = 0,
-    tail: str = "",
+    tail: Iterable[Chunk] = (),
     measures: str = "{}",
 ) -> Call[State]:
-    """``outcome``, ``tail`` (a last chunk) and ``measures`` are JSON. Gives the state, also when repeated.
+    """``outcome`` and ``measures`` are JSON; ``tail`` is output that is not written yet.
+
+    Gives the state, also when repeated.
 
     The tokens that it read and produced are what the tenant's share is charged in the end.
 
@@ -207,8 +216,8 @@ def finish(
         outcome,
         produced_tokens,
         prompt_tokens + produced_tokens,
-        tail,
         measures,
+        *(value for chunk in tail for value in (chunk.number, chunk.data)),
     )
     return Call("finish", arguments, lambda _, reply: State(reply[0].decode()))
 

@@ -60,7 +60,10 @@ def client(kind: str, gateway_url: str, store: Store) -> Iterator[Any]:
 
 
 def emit(store: Store, held: Claim, *texts: str) -> None:
-    chunks = [Chunk(held.job_id, held.attempt, held.token, json.dumps({"text": text})) for text in texts]
+    chunks = [
+        Chunk(held.job_id, held.attempt, held.token, number, json.dumps({"text": text}))
+        for number, text in enumerate(texts, 1)
+    ]
     assert store.run(calls.emit(chunks, 60)) == []
 
 

@@ -43,7 +43,7 @@ def claim(store: Store, token: str = "token") -> Claim:
     return store.run(calls.claim(job_id, seq, "w", token))
 
 
-def end(store: Store, claimed: Claim, state: State = State.SUCCEEDED, tail: str = "") -> None:
+def end(store: Store, claimed: Claim, state: State = State.SUCCEEDED, tail: tuple[Chunk, ...] = ()) -> None:
     outcome = RESULT if state is State.SUCCEEDED else calls.fault_json(JobFailed)
     store.run(calls.finish(claimed, state, outcome, tail=tail))
 
@@ -220,8 +220,9 @@ def test_a_stream_ends_on_every_terminal_state(http: httpx2.Client, store: Store
     join(store)
     job_id = submit(http, stream=True)
     claimed = claim(store)
-    store.run(calls.emit([Chunk(job_id, 1, "token", '{"text":"one"}')], 60))
-    timer = threading.Timer(0.2, end, (store, claimed, state, '{"text":" two"}'))
+    store.run(calls.emit([Chunk(job_id, 1, "token", 1, '{"text":"one"}')], 60))
+    last = Chunk(job_id, 1, "token", 2, '{"text":" two"}')
+    timer = threading.Timer(0.2, end, (store, claimed, state, (last,)))
     timer.start()
     found = events_of(http.get(f"/v1/jobs/{job_id}/events"))
     timer.join()
@@ -234,8 +235,8 @@ def test_a_stream_goes_on_where_it_was_cut(http: httpx2.Client, store: Store) ->
     join(store)
     job_id = submit(http, stream=True)
     claimed = claim(store)
-    for text in ("one", " two", " three"):
-        store.run(calls.emit([Chunk(job_id, 1, "token", json.dumps({"text": text}))], 60))
+    for number, text in enumerate(("one", " two", " three"), 1):
+        store.run(calls.emit([Chunk(job_id, 1, "token", number, json.dumps({"text": text}))], 60))
     end(store, claimed)
     whole = [event for event in events_of(http.get(f"/v1/jobs/{job_id}/events")) if event[0] == "delta"]
     rest = http.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": str(whole[0][1])})
@@ -246,12 +247,12 @@ def test_two_attempts_are_never_glued_together(http: httpx2.Client, store: Store
     join(store)
     job_id = submit(http, stream=True)
     claim(store, "first")
-    store.run(calls.emit([Chunk(job_id, 1, "first", '{"text":"old"}')], 60))
+    store.run(calls.emit([Chunk(job_id, 1, "first", 1, '{"text":"old"}')], 60))
     first_id = store.client.xrange(store.keys.output(job_id, 1))
     store.client.zadd("quill:leases:quill-tiny", {job_id: 1})
     store.run(calls.sweep())
     again = claim(store, "second")
-    store.run(calls.emit([Chunk(job_id, 2, "second", '{"text":"new"}')], 60))
+    store.run(calls.emit([Chunk(job_id, 2, "second", 1, '{"text":"new"}')], 60))
     end(store, again)
     last = f"1.{first_id[0][0].decode()}"  # type: ignore[index,union-attr]  # a list of pairs
     found = events_of(http.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last}))

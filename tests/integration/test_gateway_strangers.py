@@ -97,9 +97,9 @@ def test_readers_that_leave_or_never_read_are_forgotten(served: tuple[FastAPI, i
     bells = app.state.gateway.events._bells
     eventually(lambda: len(bells.get(job_id, ())) == 20)
     # More than the sockets between take, so that the gateway's writes stand still.
-    flood = calls.Chunk(job_id, held.attempt, "token", '{"text":"' + "x" * 500_000 + '"}')
-    for _ in range(16):
-        store.run(calls.emit([flood], 60))
+    flood = '{"text":"' + "x" * 500_000 + '"}'
+    for number in range(1, 17):
+        store.run(calls.emit([calls.Chunk(job_id, held.attempt, "token", number, flood)], 60))
     assert httpx2.get(f"{url}/{job_id}", timeout=5).json()["state"] == "running"
     for reader in readers:
         reader.close()

@@ -99,7 +99,7 @@ def renew(store: Store, claim: Claim) -> object:
 
 
 def emit(store: Store, claim: Claim) -> object:
-    return store.run(calls.emit([Chunk(claim.job_id, claim.attempt, claim.token, "{}")], 60))
+    return store.run(calls.emit([Chunk(claim.job_id, claim.attempt, claim.token, 1, "{}")], 60))
 
 
 AIMS: list[tuple[str, State | None, Aim]] = [

@@ -203,7 +203,7 @@ class Queue(RuleBasedStateMachine):
         job = self.expected[claim.job_id]
         is_last = (claim.attempt, claim.token) == (job.attempt, job.token)
         may_write = is_last and job.state not in TERMINAL
-        chunk = Chunk(claim.job_id, claim.attempt, claim.token, "{}")
+        chunk = Chunk(claim.job_id, claim.attempt, claim.token, len(self.claims), "{}")
         fenced = self.store.run(calls.emit([chunk], 60))
         assert (fenced == []) is may_write
         join(self.store, SLOTS, "w1")

@@ -1,20 +1,19 @@
 #!lua flags=allow-oom
 -- emit: appends one flush of output, each piece to its attempt's stream, if that attempt may still write.
--- USES  keys, members, suspects, flows, caps, line, end
+-- USES  keys, members, suspects, flows, caps, line, end, output
 -- KEYS  namespace
--- ARGV  ttl_ms, and for each piece: id, attempt, token, chunk
+-- ARGV  ttl_ms, and for each piece: id, attempt, token, number, chunk
 -- GIVES {OK, id, ...} with the jobs that this worker must stop
 
 local reply, grown = {'OK'}, {}
-for i = 2, #ARGV, 4 do
-  local id, attempt, token, chunk = unpack(ARGV, i, i + 3)
+for i = 2, #ARGV, 5 do
+  local id, attempt, token, number, chunk = unpack(ARGV, i, i + 4)
   local job = load_job(id)
   if not job or not holds(job, attempt, token) then
     reply[#reply + 1] = id
   else
-    local out = key('out', id, attempt)
-    redis.call('XADD', out, '*', 'chunk', chunk)
-    redis.call('PEXPIRE', out, ARGV[1])
+    write_piece(id, attempt, number, chunk)
+    redis.call('PEXPIRE', key('out', id, attempt), ARGV[1])
     grown[#grown + 1] = id
   end
 end

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- finish: RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, by the attempt that holds the job; also
 --         QUEUED -> SUCCEEDED, the last attempt's late success while nobody has claimed the job since.
--- USES  keys, members, suspects, flows, caps, line, estimate, end
+-- USES  keys, members, suspects, flows, caps, line, estimate, end, output
 -- KEYS  namespace
--- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures
+-- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, measures, and for each last piece of output: number, chunk
 -- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job
 
 local RECENT_TTL_MS = 86400000
@@ -11,7 +11,7 @@ local RECENT_AT_MOST = 100
 -- Trimmed only now and then.
 local RECENT_SLACK = 20
 
-local id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, tail, measures = unpack(ARGV)
+local id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, measures = unpack(ARGV, 1, 9)
 
 local job = load_job(id)
 if not job then return {'MISSING'} end
@@ -26,7 +26,7 @@ if job.state == 'queued' then
 else
   end_lease(id, job)
 end
-if tail ~= '' then redis.call('XADD', key('out', id, attempt), '*', 'chunk', tail) end
+for i = 10, #ARGV, 2 do write_piece(id, attempt, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', key('job', id), 'produced', produced)
 settle(job, tonumber(used_tokens))
 retire(id, job, to_state, outcome)
