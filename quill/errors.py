@@ -28,6 +28,7 @@ QuillError
 ├── EngineError                why one generation failed; becomes the job's ``error``
 │   ├── EngineClosed
 │   ├── EngineFault
+│   ├── EngineLost
 │   ├── RunTimedOut
 │   └── PoisonJob
 └── OutcomeError               what the SDK raises for a job that did not succeed
@@ -249,6 +250,13 @@ class EngineFault(EngineError):
     """The engine failed under this job through no fault of the job's. It was tried as often as it may be."""
 
     code = "engine_fault"
+    retryable = True
+
+
+class EngineLost(EngineError):
+    """The engine's device failed and does not answer any more. Its worker is replaced."""
+
+    code = "engine_lost"
     retryable = True
 
 

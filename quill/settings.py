@@ -109,6 +109,10 @@ class WorkerSettings(DrainSettings):
     context_tokens: int | None = Field(default=None, ge=16)
     memory_budget_mb: int | None = Field(default=None, ge=1, description="For the cache of keys and values.")
     prefill_chunk_tokens: int = Field(default=256, ge=1)
+    #: The worker is replaced if a step of its engine does not end in this time, or in ten times the usual.
+    hang_s: float = Field(default=30.0, gt=0)
+    #: The worker is replaced if its broker is silent for so long, though the store answers and it has room.
+    deaf_s: float = Field(default=15.0, gt=0)
     threads: int | None = Field(default=None, ge=1)
     #: The simulated engine's speed.
     simulated_step_s: float = Field(default=0.02, ge=0)

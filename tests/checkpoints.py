@@ -107,12 +107,28 @@ def build_tokenizer(template: str) -> Any:
     )
 
 
+_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": CONTEXT_TOKENS,
+}
+
+
 def save_checkpoint(
-    folder: Path, family: str = "qwen3", template: str = QWEN3_TEMPLATE, **generation: object
+    folder: Path,
+    family: str = "qwen3",
+    template: str = QWEN3_TEMPLATE,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    **generation: object,
 ) -> Path:
     """A model of a family with random weights, wide enough in spread that greedy answers differ.
 
-    Its end-of-text token is never the best one: a greedy answer ends at its limit, a hot one somewhere.
+    ``sizes`` are of its configuration. Its end-of-text token is never the best one: a greedy answer ends at
+    its limit, a hot one somewhere.
     """
     import torch
     import transformers
@@ -125,12 +141,7 @@ def save_checkpoint(
     config = AutoConfig.for_model(
         family,
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=CONTEXT_TOKENS,
+        **(_SIZES | dict(sizes or {})),
         initializer_range=0.5,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

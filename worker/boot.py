@@ -30,10 +30,11 @@ from worker.holdings import Holdings
 from worker.keeper import Keeper
 from worker.runner import Backoff, Runner
 from worker.stops import Stops
+from worker.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 
-#: Of the runner's store; with one each of the others and Celery's own a worker has eight.
+#: Of the runner's store, the watchdog's too; with one each of the others and Celery's own a worker has eight.
 _RUNNER_CONNECTIONS = 4
 #: The keeper must notice a silent store long before its leases end.
 _KEEPER_TIMEOUT_S = 2.0
@@ -102,6 +103,16 @@ def create_worker(
         has_ended=keeper.has_ended,
     )
     drain = Drain(holdings, keeper, settings.drain_s)
+    watchdog = Watchdog(
+        stores.runner,
+        engine,
+        keeper,
+        drain,
+        worker_id=worker_id,
+        slots=info.slots,
+        hang_s=settings.hang_s,
+        deaf_s=settings.deaf_s,
+    )
     signals.worker_ready.connect(
         lambda **_: _log.info("ready", action="worker_ready", model=model, slots=info.slots), weak=False
     )
@@ -115,7 +126,7 @@ def create_worker(
         without_mingle=True,
         without_heartbeat=True,
         quiet=True,
-        attendants=(keeper, flusher, Stops(stores.stops, worker_id, holdings), drain),
+        attendants=(keeper, flusher, Stops(stores.stops, worker_id, holdings), drain, watchdog),
     )
     worker.on_stop_signal = drain.begin
     return worker

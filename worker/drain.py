@@ -29,6 +29,8 @@ class Drain:
         self._keeper = keeper
         self._grace_s = grace_s
         self._has_begun = threading.Event()
+        #: Nothing runs here any more.
+        self.is_done = threading.Event()
         self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
 
@@ -40,6 +42,11 @@ class Drain:
         if self._has_begun.is_set():
             self._grace_s = 0.0
         self._has_begun.set()
+
+    @property
+    def patience_s(self) -> float:
+        """It is done after so long, at the latest."""
+        return self._grace_s + _HAND_BACK_S
 
     def stop(self) -> None:
         self._has_ended = True
@@ -59,6 +66,7 @@ class Drain:
             self._holdings.hand_back()
             if not self._is_idle_within(lambda: _HAND_BACK_S):
                 self._keeper.has_ended.set()
+        self.is_done.set()
         state.should_stop = 0
 
     def _is_idle_within(self, patience_s: Callable[[], float]) -> bool:

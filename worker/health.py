@@ -86,6 +86,7 @@ class Health:
                 "response_s": round(sum(total_ms) / len(total_ms) / 1000, 3) if total_ms else None,
                 "rss_bytes": self._process.memory_info().rss,
                 "gpu_bytes": stats.gpu_bytes,
+                "longest_step_s": round(stats.longest_step_s, 3),
                 "uptime_s": round(time.monotonic() - self._started_s, 1),
                 "dropped_tickets": dropped_tickets,
             }

@@ -46,7 +46,8 @@ class Keeper:
         self._is_draining = threading.Event()
         self._has_ended = threading.Event()
         self._wake = threading.Event()
-        self._is_away = False
+        #: The store does not answer.
+        self.is_away = False
         self._thread = threading.Thread(target=self._loop, name="keeper", daemon=True)
 
     def start(self) -> None:
@@ -87,14 +88,14 @@ class Keeper:
             return
 
     def _note_away(self) -> None:
-        if not self._is_away:
+        if not self.is_away:
             _log.warning("the store is away; generation goes on", action="store_away")
-        self._is_away = True
+        self.is_away = True
 
     def _note_back(self) -> None:
-        if self._is_away:
+        if self.is_away:
             _log.info("the store is back", action="store_back")
-        self._is_away = False
+        self.is_away = False
 
     def _renew(self) -> None:
         try:

@@ -14,6 +14,7 @@ import structlog
 from quill.errors import (
     EngineClosed,
     EngineFault,
+    EngineLost,
     FenceError,
     JobNotFound,
     QuillError,
@@ -129,6 +130,10 @@ class Runner:
             result = _within(claim.request.run_timeout_s, handle)
         except EngineClosed:
             self._release(claim)
+            return
+        except EngineLost:
+            # Not this try's end alone: the watchdog ends the worker, and the store takes back what it held.
+            self._holdings.close()
             return
         except QuillError as error:
             self._fall_short(claim, error)

@@ -7,6 +7,7 @@ stop a fleet.
 from __future__ import annotations
 
 import json
+import time
 from queue import Empty
 from typing import Any
 
@@ -30,6 +31,8 @@ class Reception:
     is_over = False
     #: A request is out, so a ticket may still come.
     is_waiting = False
+    #: When the last request was answered, with a ticket or without; by `time.monotonic`.
+    answered_s = 0.0
 
 
 def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
@@ -80,6 +83,7 @@ class Channel(redis.Channel):
         finally:
             self._in_poll = None
             Reception.is_waiting = False
+            Reception.answered_s = time.monotonic()
             self._flush_brpop_reauth()
 
 

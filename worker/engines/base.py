@@ -72,8 +72,14 @@ class EngineStats:
     completed: int = 0
     tokens_per_s: float = 0.0
     gpu_bytes: int = 0
-    #: Steps of the model since the start. While something runs and this stands still, the device hangs.
+    #: Steps of the model since the start.
     steps: int = 0
+    #: Of the step that is under way, 0 between two; of the steps of late; of all.
+    step_age_s: float = 0.0
+    mean_step_s: float = 0.0
+    longest_step_s: float = 0.0
+    #: The device does not compute any more: every request fails with ``EngineLost``.
+    is_lost: bool = False
 
 
 class Handle(Protocol):
@@ -84,7 +90,8 @@ class Handle(Protocol):
     def result(self, timeout_s: float | None = None) -> JobResult:
         """Waits for the end; an aborted request ends with finish_reason ``cancelled`` and what it had.
 
-        Raises ``EngineError`` if this request failed, ``TimeoutError`` if it has not ended in time.
+        Raises ``EngineError`` if this request failed, ``EngineLost`` if the engine did, and ``TimeoutError``
+        if it has not ended in time.
         """
 
     def abort(self) -> None:

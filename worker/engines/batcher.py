@@ -6,6 +6,7 @@ Decoding rows are always the first slots, so that a step reads views; prompts ar
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from quill.errors import EngineError
+from worker.engines.pace import Pace
 from worker.engines.sampling import pick
 from worker.engines.sequence import FinishReason, Sequence
 from worker.engines.slots import SlotCache
@@ -32,7 +34,7 @@ class Batcher:
         self._body = model.base_model
         self._head = model.get_output_embeddings()
         self._cache = cache
-        self._chunk_tokens = chunk_tokens
+        self._pace = Pace(chunk_tokens)
         self._stop_ids = stop_ids
         self._waiting: deque[Sequence] = deque()
         self._reading: list[Sequence] = []
@@ -66,9 +68,16 @@ class Batcher:
         self._drop_aborted()
         self._admit()
         if self._reading:
-            self._settle(self._advance(self._next_readers(), self._chunk_tokens))
+            self._read(self._pace.chunk_tokens)
         if self._decoding:
             self._settle(self._advance(list(self._decoding), 1))
+
+    def _read(self, chunk_tokens: int) -> None:
+        readers = self._next_readers(chunk_tokens)
+        width = min(max(sequence.unread_tokens for sequence in readers), chunk_tokens)
+        began_s = time.monotonic()
+        self._settle(self._advance(readers, chunk_tokens))
+        self._pace.note(width * len(readers), time.monotonic() - began_s)
 
     def evict(self) -> list[Sequence]:
         """Gives up everything it holds; the caller ends the sequences."""
@@ -95,7 +104,7 @@ class Batcher:
             sequence.slot = slot
             self._reading.append(sequence)
 
-    def _next_readers(self) -> list[Sequence]:
+    def _next_readers(self, chunk_tokens: int) -> list[Sequence]:
         """Prompts for one pass: the shortest rests, or in turn the oldest prompt, so that none starves.
 
         Prompts share a pass as long as all of it, padding included, stays within a chunk.
@@ -103,12 +112,12 @@ class Batcher:
         by_rest = sorted(self._reading, key=lambda sequence: sequence.unread_tokens)
         first = self._reading[0] if self._reads_oldest else by_rest[0]
         self._reads_oldest = not self._reads_oldest
-        group, width = [first], min(first.unread_tokens, self._chunk_tokens)
+        group, width = [first], min(first.unread_tokens, chunk_tokens)
         for sequence in by_rest:
             wider = max(width, sequence.unread_tokens)
             if sequence is first:
                 continue
-            if wider * (len(group) + 1) > self._chunk_tokens:
+            if wider * (len(group) + 1) > chunk_tokens:
                 break
             group.append(sequence)
             width = wider

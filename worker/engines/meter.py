@@ -1,4 +1,4 @@
-"""How fast an engine produces tokens. Written by its thread, read from any."""
+"""How fast an engine steps and produces tokens. Written by its thread, read from any."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ WINDOW_S = 10.0
 #: Marks closer together than this share one entry: the window stays short at thousands of steps a second.
 GRAIN_S = 0.1
 
+#: Weight of the latest step in the mean.
+_SMOOTHING = 0.1
+
 
 class Meter:
     """Tokens and the seconds of work they took, over the last `WINDOW_S`; idle time counts for nothing."""
@@ -19,9 +22,30 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._marks: deque[tuple[float, int, float]] = deque()
+        self._began_s: float | None = None
+        self.mean_step_s = 0.0
+        self.longest_step_s = 0.0
 
-    def mark(self, tokens: int, work_s: float) -> None:
+    def begin(self) -> None:
+        """A step begins."""
+        self._began_s = time.monotonic()
+
+    def end(self, tokens: int) -> None:
+        """The step ends that began last."""
         now_s = time.monotonic()
+        step_s = now_s - (self._began_s or now_s)
+        self._began_s = None
+        self.mean_step_s += (step_s - self.mean_step_s) * _SMOOTHING
+        self.longest_step_s = max(self.longest_step_s, step_s)
+        self._mark(now_s, tokens, step_s)
+
+    @property
+    def step_age_s(self) -> float:
+        """Since the step began that has not ended yet; 0 between steps."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
+
+    def _mark(self, now_s: float, tokens: int, work_s: float) -> None:
         with self._lock:
             if self._marks and now_s - self._marks[-1][0] < GRAIN_S:
                 since_s, sum_tokens, sum_s = self._marks.pop()

@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import math
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox
 from worker.engines.limits import answer_limit_tokens
 from worker.engines.meter import Meter
+from worker.engines.pace import TARGET_S
 from worker.engines.sequence import FinishReason
 
 #: Bytes of a prompt that count as one token: what English text takes in Qwen's vocabulary, about.
@@ -33,6 +33,8 @@ class _Job:
     limit_tokens: int
     #: The answer repeats these for ever.
     words: tuple[str, ...]
+    #: Of the prompt, not yet.
+    unread_tokens: int
 
     def produce(self, tokens: int) -> None:
         """Appends words; every word is one token."""
@@ -88,7 +90,7 @@ class SimulatedEngine:
         texts = [message.content.encode(errors="replace") for message in request.messages]
         prompt_tokens = math.ceil(sum(map(len, texts)) / BYTES_PER_TOKEN)
         limit_tokens = answer_limit_tokens(prompt_tokens, request.sampling.max_tokens, self._context_tokens)
-        job = _Job(Generation(on_delta), prompt_tokens, limit_tokens, _words(request.messages))
+        job = _Job(Generation(on_delta), prompt_tokens, limit_tokens, _words(request.messages), prompt_tokens)
         self._inbox.put(job)
         return job.generation
 
@@ -99,6 +101,9 @@ class SimulatedEngine:
             completed=self._completed,
             tokens_per_s=self._meter.tokens_per_s(),
             steps=self._steps,
+            step_age_s=self._meter.step_age_s,
+            mean_step_s=self._meter.mean_step_s,
+            longest_step_s=self._meter.longest_step_s,
         )
 
     def close(self) -> None:
@@ -118,21 +123,30 @@ class SimulatedEngine:
         self._waiting.clear()
 
     def _step(self) -> None:
-        """Reads the prompts that got a slot, then gives each job a token, or all if tokens take no time."""
-        began_s = time.monotonic()
+        """Reads on in the prompts, then gives each job a token, or all if tokens take no time."""
+        self._meter.begin()
         self._drop_aborted()
-        admitted = [
-            self._waiting.popleft() for _ in range(min(len(self._waiting), self._slots - len(self._running)))
-        ]
-        self._running.extend(admitted)
-        self._elapse(self._prefill_s_per_token * sum(job.prompt_tokens for job in admitted))
+        for _ in range(min(len(self._waiting), self._slots - len(self._running))):
+            self._running.append(self._waiting.popleft())
+        self._elapse(self._prefill_s_per_token * self._read())
         self._elapse(self._decode_s_per_step)
-        tokens = sum(self._advance(job) for job in self._running)
+        tokens = sum(self._advance(job) for job in self._running if not job.unread_tokens)
         self._end(
             [job for job in self._running if job.generation.produced_tokens >= job.limit_tokens], "length"
         )
         self._steps += 1
-        self._meter.mark(tokens, time.monotonic() - began_s)
+        self._meter.end(tokens)
+
+    def _read(self) -> int:
+        """Prompt tokens of one step: a chunk, if they take time."""
+        is_free = not self._prefill_s_per_token
+        left = math.inf if is_free else max(1, int(TARGET_S / self._prefill_s_per_token))
+        read = 0
+        for job in self._running:
+            tokens = int(min(job.unread_tokens, left - read))
+            job.unread_tokens -= tokens
+            read += tokens
+        return read
 
     def _advance(self, job: _Job) -> int:
         tokens = 1 if self._decode_s_per_step else job.limit_tokens

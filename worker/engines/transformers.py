@@ -10,11 +10,10 @@ import gc
 import logging
 import os
 import threading
-import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from quill.errors import EngineClosed, EngineError, EngineFault
+from quill.errors import EngineClosed, EngineError, EngineFault, EngineLost
 from worker.engines.base import EngineInfo, EngineStats, GenerationRequest, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from worker.engines.boot import Booted
 
 log = logging.getLogger(__name__)
-
-DEVICE_LOST = "The engine's device failed and does not answer any more."
 
 
 class TransformersEngine:
@@ -60,7 +57,7 @@ class TransformersEngine:
         if booted is None or self._inbox.is_closed:
             raise EngineClosed("The engine is not running.")
         if self._is_lost:
-            raise EngineFault(DEVICE_LOST)
+            raise EngineLost()
         sequence = _sequence(booted, request, on_delta)
         self._inbox.put(sequence)
         return sequence.generation
@@ -76,6 +73,10 @@ class TransformersEngine:
             tokens_per_s=self._meter.tokens_per_s(),
             gpu_bytes=self._gpu_bytes,
             steps=booted.batcher.steps,
+            step_age_s=self._meter.step_age_s,
+            mean_step_s=self._meter.mean_step_s,
+            longest_step_s=self._meter.longest_step_s,
+            is_lost=self._is_lost,
         )
 
     def close(self) -> None:
@@ -115,18 +116,19 @@ class TransformersEngine:
     def _take_arrivals(self, batcher: Batcher) -> None:
         for sequence in self._inbox.drain(wait=not batcher.is_busy):
             if self._is_lost:
-                sequence.fail(EngineFault(DEVICE_LOST))
+                sequence.fail(EngineLost())
             else:
                 batcher.add(sequence)
 
     def _step(self, batcher: Batcher) -> None:
         """Nothing that happens in here ends the thread: whoever waits on a handle gets an answer."""
-        began_s, tokens_before = time.monotonic(), batcher.produced_tokens
+        tokens_before = batcher.produced_tokens
+        self._meter.begin()
         try:
             batcher.step()
         except Exception as error:
             self._recover(batcher, error)
-        self._meter.mark(batcher.produced_tokens - tokens_before, time.monotonic() - began_s)
+        self._meter.end(batcher.produced_tokens - tokens_before)
         self._gpu_bytes = batcher.device_bytes()
 
     def _recover(self, batcher: Batcher, error: Exception) -> None:
@@ -134,7 +136,7 @@ class TransformersEngine:
 
         log.exception("The engine gives up what it holds.", extra={"action": "evict"})
         self._is_lost = isinstance(error, DeviceLost)
-        reason = EngineFault(DEVICE_LOST) if self._is_lost else EngineFault()
+        reason = EngineLost() if self._is_lost else EngineFault()
         for sequence in batcher.evict():
             sequence.fail(reason)
 
