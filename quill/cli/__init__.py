@@ -13,6 +13,7 @@ _COMMANDS = {
     "intake": ("quill.cli.serve", "intake", "Admit jobs that Celery programs send."),
     "submit": ("quill.cli.submit", "submit", "Submit a prompt and print the answer."),
     "jobs": ("quill.cli.jobs", "jobs", "List, show, watch or cancel jobs."),
+    "chaos": ("quill.cli.chaos", "chaos", "Break a whole deployment on this machine, and audit it."),
     "dead": ("quill.cli.dead", "dead", "List, replay or purge jobs that failed."),
 }
 
