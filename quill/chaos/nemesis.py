@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import redis
+
 from quill.chaos.deployment import Deployment
 from quill.chaos.faults import Fault, Unavailable
 from quill.chaos.report import Timeline
@@ -62,8 +64,8 @@ class Lane(threading.Thread):
         at_s = time.time()
         try:
             did = fault.begin()
-        except Unavailable as reason:
-            self.timeline.say(f"{fault.name}: not now {reason}")
+        except (Unavailable, redis.RedisError) as reason:  # the other lane may have taken the store away
+            self.timeline.say(f"{fault.name}: not now ({reason})")
             return
         self.timeline.say(f"{fault.name}: {did}")
         self.ending.wait(fault.last_s())

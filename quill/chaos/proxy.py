@@ -72,9 +72,8 @@ class FaultProxy:
         self._server.close()
         ended = await self._abort_all()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=2)
         return ended
 
     async def _abort_all(self) -> int:

@@ -1,0 +1,49 @@
+"""A whole deployment, broken for some seconds in every way there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from quill.chaos.faults import ALL_FAULTS
+from quill.chaos.report import Timeline
+from quill.chaos.session import Plan, run
+from quill.cli import main
+
+
+@pytest.mark.timeout(170)
+@pytest.mark.parametrize("seed", [1, 7])
+def test_nothing_is_lost_doubled_or_stuck(tmp_path: Path, seed: int) -> None:
+    told: list[str] = []
+    verdict = run(Plan(seed, seconds=20), tmp_path, Timeline(told.append))
+    assert verdict.is_clean, "\n".join(told)
+    assert verdict.jobs > 50
+    assert verdict.faults >= 5
+
+
+@pytest.mark.timeout(120)
+def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(
+        main,
+        ["chaos", "--seconds", "3", "--seed", "3", "--faults", "scripts-flushed", "--logs", str(tmp_path)],
+    )
+    assert ended.exit_code == 0, ended.output
+    verdict = json.loads(ended.stdout.splitlines()[-1])
+    assert verdict["lost"] == verdict["doubled"] == verdict["stuck"] == 0
+    assert verdict["faults"] >= 1
+
+
+def test_an_unknown_fault_is_refused_with_those_there_are() -> None:
+    ended = CliRunner().invoke(main, ["chaos", "--faults", "meteor"])
+    assert ended.exit_code == 2
+    assert all(name in ended.output for name in ("meteor", *ALL_FAULTS))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(2400)
+def test_half_an_hour_of_everything(tmp_path: Path) -> None:
+    verdict = run(Plan(1, seconds=1800), tmp_path, Timeline(print))
+    assert verdict.is_clean
