@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks import worker
 from benchmarks.server import valkey
+from benchmarks.worker import MODEL
 from quill import ids
 from quill.job import Job, JobRequest
 from quill.settings import Settings
@@ -38,21 +37,16 @@ STEP_S = 0.02
 def service() -> Iterator[Store]:
     with valkey() as url:
         store = Store.connect(Settings(redis_url=url))
-        options = {"REDIS_URL": url, "ENGINE": "simulated", "SLOTS": SLOTS, "SIMULATED_STEP_S": STEP_S}
-        environment = os.environ | {f"QUILL_{name}": str(value) for name, value in options.items()}
-        environment["QUILL_LOG_LEVEL"] = "error"
-        worker = subprocess.Popen([sys.executable, "-m", "worker"], env=environment)
         try:
-            yield store
+            with worker.running(url, slots=SLOTS, simulated_step_s=STEP_S):
+                yield store
         finally:
-            worker.kill()
-            worker.wait()
             store.close()
 
 
 def admit(store: Store) -> str:
     request = JobRequest(prompt="x", max_tokens=TOKENS, stream=True)
-    submission = Submission(ids.new_job_id(), TENANT, "quill-tiny", request, 10, 600.0, 10_000)
+    submission = Submission(ids.new_job_id(), TENANT, MODEL, request, 10, 600.0, 10_000)
     return store.run(calls.admit(submission)).job_id
 
 

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
+from benchmarks import worker
 from benchmarks.server import valkey
+from benchmarks.worker import MODEL
 from quill import ids
 from quill.job import Job, JobRequest
 from quill.settings import Settings
@@ -32,7 +31,6 @@ from quill.store import calls
 from quill.store.calls import Submission
 from quill.store.run import Store
 
-MODEL = "bench"
 SLOTS = 32
 TOKENS = 50
 STEP_S = 0.001
@@ -75,17 +73,10 @@ class Bench:
 def service() -> Iterator[Bench]:
     with valkey() as url:
         store = Store.connect(Settings(redis_url=url))
-        settings = {
-            "REDIS_URL": url, "ENGINE": "simulated", "SERVED_MODEL": MODEL, "SLOTS": SLOTS,
-            "SIMULATED_STEP_S": STEP_S, "LOG_LEVEL": "warning",
-        }  # fmt: skip
-        environment = os.environ | {f"QUILL_{name}": str(value) for name, value in settings.items()}
-        worker = subprocess.Popen([sys.executable, "-m", "worker"], env=environment)
         try:
-            yield Bench(store)
+            with worker.running(url, slots=SLOTS, simulated_step_s=STEP_S):
+                yield Bench(store)
         finally:
-            worker.kill()
-            worker.wait()
             store.close()
 
 

@@ -1,7 +1,7 @@
 -- The lines that jobs wait in, and the tickets of those who are next.
 
 local TICKET_TERM_MS = 5000
-local PUMP_AT_MOST = 64
+local PUMP_AT_MOST = 25
 
 local function line_of(model, class, tenant) return key('line', model, class, tenant) end
 

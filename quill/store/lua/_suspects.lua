@@ -11,7 +11,7 @@ local POISON_FROM_STALLS = 3
 local LOST_AT_MOST = 20
 
 local function is_suspect(job)
-  return tonumber(job.stalls or 0) >= SUSPECT_FROM_STALLS or tonumber(job.lost or 0) >= LOST_AT_MOST
+  return tonumber(job.stalls or 0) >= SUSPECT_FROM_STALLS or tonumber(job.lost or 0) > LOST_AT_MOST
 end
 
 local function must_run_alone(job) return tonumber(job.stalls or 0) >= ALONE_FROM_STALLS end

@@ -1,0 +1,208 @@
+"""What each script costs the server as the backlog grows: `python -m benchmarks.scale`.
+
+The last line is one JSON object. Real Valkey with its append-only file, automatic rewrite off. A round
+admits, claims, renews, releases and finishes some hundred jobs at a standing backlog; every call's time is
+the server's own, from its slow log at a threshold of 0 (its latency histograms are too coarse for a ratio).
+`..._p99_ratio` is the 99th percentile at the largest backlog, of one tenant or spread over 1,000, whichever
+is worse, over that at 1,000 jobs of one tenant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.server import valkey
+from quill import ids
+from quill.broker import parse_ticket
+from quill.job import JobRequest
+from quill.pricing import ModelFacts
+from quill.settings import SWEEP_LIMIT, Settings
+from quill.states import State
+from quill.store import calls, listing
+from quill.store.call import Call, script
+from quill.store.calls import Chunk, Claim, Holding, Submission
+from quill.store.run import Store
+
+MODEL, WORKER = "bench", "w"
+ROUND = 250
+ROUNDS = 8
+#: Jobs that one renewal or flush of output speaks of.
+ABOARD = 32
+FACTS = ModelFacts(context_tokens=32_768)
+OUTCOME = '{"text":"42","finish_reason":"stop","usage":{"prompt_tokens":3,"completion_tokens":2}}'
+
+
+@dataclass
+class Bench:
+    store: Store
+    tenants: int
+    times_us: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    dice: random.Random = field(default_factory=lambda: random.Random(1))
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+
+    def submission(self) -> Submission:
+        tenant = f"tenant{self.dice.randrange(self.tenants)}"
+        request = JobRequest(prompt="What is 17 + 25?", max_tokens=50, stream=True)
+        one = Submission(ids.new_job_id(), tenant, MODEL, request, 100, 600.0, 10_000_000)
+        self.waiting.append((tenant, one.job_id))
+        return one
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """What the block sends by `EVALSHA` counts for this script."""
+        client = self.store.client
+        client.slowlog_reset()
+        yield
+        entries: Any = client.slowlog_get(-1)
+        self.times_us[name] += [
+            entry["duration"] for entry in entries if entry["command"].startswith(b"EVALSHA")
+        ]
+
+    def fill(self, jobs: int) -> float:
+        """Gives bytes a job."""
+        lua, client = script("admit"), self.store.client
+        client.script_load(lua.text)
+        before_bytes = client.info("memory")["used_memory"]
+        client.config_set("slowlog-log-slower-than", -1)
+        for _ in range(0, jobs, 1000):
+            with client.pipeline(transaction=False) as pipe:
+                for _ in range(1000):
+                    pipe.evalsha(
+                        lua.sha, 1, self.store.keys.namespace, *calls.admit(self.submission()).arguments
+                    )
+                pipe.execute()
+        client.config_set("slowlog-log-slower-than", 0)
+        return float((client.info("memory")["used_memory"] - before_bytes) / jobs)
+
+    def each(self, name: str, calls_of: Sequence[Call[Any]]) -> list[Any]:
+        with self.timed(name):
+            return [self.store.run(call) for call in calls_of]
+
+    def join(self) -> None:
+        """Every slot has its ticket afterwards, or runs a job; a call pushes only some."""
+        self.store.run(calls.join(WORKER, MODEL, ROUND, "{}", FACTS))
+        while self.store.run(calls.sweep()).next_due_ms == 0:
+            pass
+
+    def tickets(self, count: int) -> list[tuple[str, int]]:
+        found: list[tuple[str, int]] = []
+        while len(found) < count:
+            entry: Any = self.store.client.rpop(self.store.keys.ticket_list(MODEL))
+            if entry is None:
+                self.join()
+            else:
+                found.append(parse_ticket(json.loads(entry)["headers"]["id"]))
+        return found
+
+    def claimed(self, count: int) -> list[Claim]:
+        tickets = self.tickets(count)
+        return self.each("claim", [calls.claim(job_id, seq, WORKER, "token") for job_id, seq in tickets])
+
+    def expire(self, index: str, job_ids: Sequence[str]) -> None:
+        self.store.client.zadd(f"{self.store.keys.namespace}:{index}:{MODEL}", dict.fromkeys(job_ids, 1))
+
+    def round(self) -> None:
+        self.each("admit", [calls.admit(self.submission()) for _ in range(ROUND)])
+        held = self.claimed(ROUND)
+        holdings = [Holding(claim.job_id, claim.attempt, claim.token, 5) for claim in held]
+        chunks = [Chunk(claim.job_id, claim.attempt, claim.token, 1, "{}") for claim in held]
+        aboard = [slice(first, first + ABOARD) for first in range(0, ROUND, ABOARD)] * 32
+        self.each("renew", [calls.renew(WORKER, "{}", holdings[some]) for some in aboard[:ROUND]])
+        self.each("emit", [calls.emit(chunks[some], 60) for some in aboard[:ROUND]])
+        self.each("release", [calls.release(claim) for claim in held])
+        held = self.claimed(ROUND)
+        self.each("retry", [calls.retry(claim, base_s=0, pause_at_most_s=0, draw=0) for claim in held])
+        held = self.claimed(ROUND)
+        ends = [calls.finish(claim, State.SUCCEEDED, OUTCOME, produced_tokens=5) for claim in held]
+        self.each("finish", ends)
+        some_jobs = self.dice.sample(self.waiting, ROUND)
+        self.each("read", [calls.read(tenant, [job_id]) for tenant, job_id in some_jobs])
+        self.each("page", [listing.page(tenant, None, 20) for tenant, _ in some_jobs])
+        self.cancel()
+        self.sweep_and_bury()
+
+    def cancel(self) -> None:
+        """Jobs that wait, from anywhere in the backlog."""
+        owners = {job_id: tenant for tenant, job_id in self.dice.sample(self.waiting, 3 * ROUND)}
+        looked_at = [
+            job for job_id, tenant in owners.items() for job in self.store.run(calls.read(tenant, [job_id]))
+        ]
+        queued = [job.id for job in looked_at if job and job.position][:ROUND]
+        self.each("cancel", [calls.cancel(job_id, owners[job_id]) for job_id in queued])
+        for _ in queued:
+            self.store.run(calls.admit(self.submission()))
+
+    def sweep_and_bury(self) -> None:
+        """With as much to do as one call does at most."""
+        held = [claim.job_id for claim in self.claimed(ROUND)]
+        for first in range(0, ROUND, SWEEP_LIMIT):
+            self.expire("leases", held[first : first + SWEEP_LIMIT])
+            self.each("sweep", [calls.sweep()])
+        self.claimed(ROUND)
+        self.each("bury", [calls.bury(WORKER, is_crash=False) for _ in range(0, ROUND, SWEEP_LIMIT)])
+        self.join()
+
+
+def measure(jobs: int, tenants: int) -> tuple[dict[str, list[int]], float]:
+    with valkey() as url:
+        store = Store.connect(Settings(redis_url=url))
+        store.client.config_set("auto-aof-rewrite-percentage", 0)
+        store.client.config_set("slowlog-max-len", 100_000)
+        bench = Bench(store, tenants)
+        bytes_per_job = bench.fill(jobs)
+        bench.join()
+        for _ in range(ROUNDS):
+            bench.round()
+        store.close()
+    return {name: sorted(times) for name, times in bench.times_us.items()}, bytes_per_job
+
+
+def p99(times_us: list[int]) -> int:
+    return times_us[int(len(times_us) * 0.99)]
+
+
+def report(say: Callable[[str], None], title: str, times_us: dict[str, list[int]]) -> None:
+    say(title)
+    for name, found in times_us.items():
+        say(f"  {name:8} n {len(found):5}  p50 {found[len(found) // 2]:5} us  p99 {p99(found):5} us")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="a million jobs")
+    options = parser.parse_args()
+    large = 1_000_000 if options.full else 100_000
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    small_us, _ = measure(1000, 1)
+    report(say, "1,000 jobs, 1 tenant", small_us)
+    one_us, _ = measure(large, 1)
+    report(say, f"{large:,} jobs, 1 tenant", one_us)
+    large_us, bytes_per_job = measure(large, 1000)
+    report(say, f"{large:,} jobs, 1,000 tenants", large_us)
+    ratios = {
+        f"{name}_p99_ratio": round(max(p99(large_us[name]), p99(one_us[name])) / p99(small_us[name]), 2)
+        for name in small_us
+    }
+    print(
+        json.dumps(
+            {"jobs": large, "tenants": 1000}
+            | ratios
+            | {f"{name}_p99_us": p99(large_us[name]) for name in large_us}
+            | {"bytes_per_queued_job": round(bytes_per_job), "sweep_p99_ms": p99(large_us["sweep"]) / 1000}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
