@@ -54,6 +54,12 @@ def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
 
 
 class Channel(redis.Channel):
+    def _queue_bind(self, *_: Any) -> None:
+        """Writes nothing: only kombu's publishers look bindings up, and tickets come from the store's scripts.
+
+        At maxmemory that write would be refused, which ends a worker that connects just then.
+        """
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         if Reception.is_over:
             return

@@ -30,6 +30,20 @@ def test_a_full_store_refuses_new_jobs_and_lets_running_ones_end(
 
 
 @pytest.mark.timeout(60)
+def test_a_worker_that_starts_or_reconnects_while_the_store_is_full_works(
+    own_valkey: ValkeyServer, own_fleet: Fleet
+) -> None:
+    _, url = own_fleet.gateway()
+    with Client(url) as client, own_valkey.client() as store:
+        jobs = client.submit_many([JobRequest(prompt=f"job {n}", max_tokens=20) for n in range(3)])
+        store.config_set("maxmemory", 1)
+        own_fleet.worker(simulated_step_s=0.02, slots=1)
+        wait_until_running(client, jobs[0])
+        store.client_kill_filter(_type="normal", skipme=True)
+        assert {client.wait(job, timeout_s=20).state for job in jobs} == {State.SUCCEEDED}
+
+
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("part", ["worker", "gateway"])
 def test_a_store_without_an_append_only_file_is_refused_if_so_set(
     own_valkey: ValkeyServer, own_fleet: Fleet, part: str
