@@ -7,10 +7,11 @@ import time
 
 import structlog
 
-from quill.errors import Unavailable, UnknownWorker
+from quill.errors import Unavailable
 from quill.pricing import ModelFacts
 from quill.settings import RENEW_S
 from quill.store import calls
+from quill.store.refusals import UnknownWorker
 from quill.store.run import Store
 from worker.health import Health
 from worker.holdings import Holdings

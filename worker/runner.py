@@ -15,21 +15,19 @@ from quill.errors import (
     EngineClosed,
     EngineFault,
     EngineLost,
-    FenceError,
     JobNotFound,
     QuillError,
-    RetriesSpent,
     RunTimedOut,
-    StaleTicket,
     Unavailable,
-    WorkerBusy,
 )
 from quill.ids import new_token
 from quill.job import JobResult, Usage
 from quill.states import State
 from quill.store import calls
 from quill.store.call import Call
-from quill.store.calls import Claim, fault_json
+from quill.store.calls import Claim
+from quill.store.record import fault_json
+from quill.store.refusals import FenceError, RetriesSpent, StaleTicket, WorkerBusy
 from quill.store.run import Store
 from worker.engines.base import Delta, Engine, GenerationRequest, Handle, OnDelta, Sampling
 from worker.flusher import Flusher

@@ -55,7 +55,7 @@ def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
 
 class Channel(redis.Channel):
     def _queue_bind(self, *_: Any) -> None:
-        """Writes nothing: only kombu's publishers look bindings up, and tickets come from the store's scripts.
+        """Writes nothing: only kombu's publishers look bindings up, and tickets come from scripts.
 
         At maxmemory that write would be refused, which ends a worker that connects just then.
         """

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any, Generic, TypeVar
 
 from quill.broker import ticket_template
-from quill.errors import BY_REFUSAL
+from quill.store.refusals import BY_REFUSAL
 
 T = TypeVar("T")
 Argument = str | bytes | int | float

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quill.errors import JobCancelled, JobExpired, PoisonJob, QuillError
-from quill.job import Job, JobRequest, JobResult, Shortfall
+from quill.errors import JobCancelled, JobExpired, PoisonJob
+from quill.job import Job, JobRequest
 from quill.pricing import ModelFacts
 from quill.settings import LEASE_MS, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
 from quill.states import State, allowed_from
 from quill.store.call import Call, Reply
-from quill.store.record import job_of
+from quill.store.record import fault_json, job_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,6 @@ class Chunk:
 class Sweep:
     next_due_ms: int
     moved: int
-
-
-def fault_json(error: type[QuillError] | QuillError, partial: JobResult | None = None) -> str:
-    """A job's error as it is stored, from one of our errors, with what the job had produced."""
-    instance = error() if isinstance(error, type) else error
-    shortfall = Shortfall(code=instance.code, message=instance.message, partial=partial)
-    return shortfall.model_dump_json(exclude_none=True)
 
 
 def _allowed(script: str, target: State) -> str:

@@ -1,7 +1,8 @@
-"""From a job's stored fields to the job that its owner sees."""
+"""From a job's stored fields to the job that its owner sees, and how its fault is stored."""
 
 from __future__ import annotations
 
+from quill.errors import QuillError
 from quill.job import Job, JobClass, JobFault, JobRequest, JobResult, Shortfall
 from quill.states import State
 from quill.store.call import Reply
@@ -52,3 +53,10 @@ def job_of(job_id: str, entry: Reply) -> Job:
         replayed_as=_text(fields.get(b"replayed_as")),
         metadata=JobRequest.model_validate_json(request).metadata,
     )
+
+
+def fault_json(error: type[QuillError] | QuillError, partial: JobResult | None = None) -> str:
+    """A job's error as it is stored, from one of our errors, with what the job had produced."""
+    instance = error() if isinstance(error, type) else error
+    shortfall = Shortfall(code=instance.code, message=instance.message, partial=partial)
+    return shortfall.model_dump_json(exclude_none=True)

@@ -10,7 +10,7 @@ from quill.errors import JobFailed
 from quill.job import JobRequest, JobResult, Usage
 from quill.pricing import ModelFacts
 from quill.states import State
-from quill.store import calls
+from quill.store import calls, record
 from quill.store.calls import Claim, Submission
 from quill.store.run import Store
 
@@ -24,7 +24,7 @@ RESULT = JobResult(
 
 
 def outcome_of(state: State) -> str:
-    return RESULT if state is State.SUCCEEDED else calls.fault_json(JobFailed)
+    return RESULT if state is State.SUCCEEDED else record.fault_json(JobFailed)
 
 
 def submission(**changes: object) -> Submission:

@@ -27,7 +27,7 @@ from quill.errors import (
 from quill.job import JobClass, JobRequest, JobResult, Usage
 from quill.pricing import ModelFacts
 from quill.states import State
-from quill.store import calls
+from quill.store import calls, record
 from quill.store.calls import Chunk, Claim
 from quill.store.run import Store
 from tests.breaking_proxy import BreakingProxy
@@ -70,7 +70,7 @@ def emit(store: Store, held: Claim, *texts: str) -> None:
 def finish(store: Store, held: Claim, text: str = "42", state: State = State.SUCCEEDED) -> None:
     usage = Usage(prompt_tokens=3, completion_tokens=2)
     result = JobResult(text=text, finish_reason="stop", usage=usage).model_dump_json()
-    outcome = result if state is State.SUCCEEDED else calls.fault_json(JobFailed)
+    outcome = result if state is State.SUCCEEDED else record.fault_json(JobFailed)
     store.run(calls.finish(held, state, outcome))
 
 

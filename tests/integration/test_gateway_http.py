@@ -14,7 +14,7 @@ from quill.errors import JobFailed
 from quill.job import JobResult, Usage
 from quill.pricing import ModelFacts
 from quill.states import TERMINAL, State
-from quill.store import calls
+from quill.store import calls, record
 from quill.store.calls import Chunk, Claim
 from quill.store.run import Store
 from tests.integration.jobs import ticket
@@ -44,7 +44,7 @@ def claim(store: Store, token: str = "token") -> Claim:
 
 
 def end(store: Store, claimed: Claim, state: State = State.SUCCEEDED, tail: tuple[Chunk, ...] = ()) -> None:
-    outcome = RESULT if state is State.SUCCEEDED else calls.fault_json(JobFailed)
+    outcome = RESULT if state is State.SUCCEEDED else record.fault_json(JobFailed)
     store.run(calls.finish(claimed, state, outcome, tail=tail))
 
 

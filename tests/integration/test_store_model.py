@@ -23,18 +23,12 @@ from hypothesis.stateful import (
 
 from quill import ids
 from quill.broker import parse_ticket
-from quill.errors import (
-    Fenced,
-    IllegalTransition,
-    JobNotCancellable,
-    RetriesSpent,
-    StaleTicket,
-    WorkerBusy,
-)
+from quill.errors import JobNotCancellable
 from quill.job import JobClass, JobRequest
 from quill.states import TERMINAL, TRANSITIONS, State
 from quill.store import calls
 from quill.store.calls import Chunk, Claim, Holding
+from quill.store.refusals import Fenced, IllegalTransition, RetriesSpent, StaleTicket, WorkerBusy
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, join, outcome_of, submission
 

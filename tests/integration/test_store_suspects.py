@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from quill.errors import StaleTicket, WorkerBusy
 from quill.states import State
 from quill.store import calls
 from quill.store.calls import Claim
+from quill.store.refusals import StaleTicket, WorkerBusy
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, TENANT, admit, claim, join, outcome_of, state_of, ticket
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import quill.errors
-from quill.errors import BY_CODE, BY_REFUSAL, QuillError
+from quill.errors import BY_CODE, QuillError
 from quill.store.call import Call, script
+from quill.store.refusals import BY_REFUSAL
 
 LUA = Path(quill.errors.__file__).parent / "store" / "lua"
 
