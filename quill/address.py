@@ -1,4 +1,4 @@
-"""Where the store is, as `QUILL_REDIS_URL` says it: one server, or whichever the sentinels call the master."""
+"""Where the store is, as `QUILL_REDIS_URL` says it: one server, or the one that sentinels call the master."""
 
 from __future__ import annotations
 
@@ -53,11 +53,13 @@ def _sentinel_address(url: str) -> SentinelAddress:
         parts = urlsplit(url)
     except ValueError:
         raise _wrong("an IPv6 address stands in brackets") from None
+    if ";" in url:
+        raise _wrong("sentinels are separated by commas, and a ; in a password is percent-encoded")
     login, has_login, hosts = parts.netloc.rpartition("@")
     username, password = _login(login) if has_login else (None, None)
     db = _DB.fullmatch(parts.path)
     if db is None:
-        raise _wrong("after the hosts comes one number, the database")
+        raise _wrong("after the hosts comes one number, the database; a / in a password is percent-encoded")
     given = _parameters(parts.query)
     return SentinelAddress(
         sentinels=tuple(_host(host) for host in hosts.split(",")),

@@ -85,9 +85,10 @@ class Watched:
         for sentinel in self.sentinels:
             with sentinel.client() as client:
                 states.append(client.sentinel_masters()[SERVICE])
-        return all(
-            state["num-other-sentinels"] == 2 and state["num-slaves"] == 1 for state in states
-        ) and self.wait_replicated()
+        return (
+            all(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1 for state in states)
+            and self.wait_replicated()
+        )
 
     def wait_replicated(self) -> bool:
         """Whether the replica has all that the master had when it was asked."""
@@ -107,6 +108,4 @@ class Watched:
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         login = ":p%40ss%3Aw%2Frd%3B%3F%25%2C+"
-        return (
-            f"sentinel://{login}@{hosts}/2?service={SERVICE}&sentinel_password={SENTINEL_PASSWORD}"
-        )
+        return f"sentinel://{login}@{hosts}/2?service={SERVICE}&sentinel_password={SENTINEL_PASSWORD}"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import copy
+import time
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio.sentinel
 import redis.sentinel
-from redis.exceptions import ResponseError
 
 from quill.address import SentinelAddress
 from quill.broker import sentinel_options
 
+#: A master that hands over goes on answering for ten seconds more, until a sentinel makes it a replica;
+#: what is written to it by then is lost. So every pool asks so often who the master is.
+_LOOK_S = 1.0
 
-class Connection(redis.sentinel.SentinelManagedConnection):
-    """To the master. One that is demoted under a blocking read counts as gone, not as a wrong command."""
 
-    def read_response(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().read_response(*args, **options)
-        except ResponseError as error:
-            if not str(error).startswith("UNBLOCKED"):
-                raise
-            self.disconnect()
-            raise redis.ConnectionError("The master is a replica now") from error
+class Lookout:
+    """Says when to ask the sentinels again. Whoever is told so does it; the others go on meanwhile."""
+
+    _look_at_s = 0.0
+
+    def is_look_due(self) -> bool:
+        now_s = time.monotonic()
+        is_due = now_s >= self._look_at_s
+        if is_due:
+            self._look_at_s = now_s + _LOOK_S
+        return is_due
 
 
 class Sentinels(redis.sentinel.Sentinel):
@@ -46,8 +51,15 @@ class AsyncSentinels(redis.asyncio.sentinel.Sentinel):
         return found
 
 
-class BlockingPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
+class BlockingPool(Lookout, redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
     """Of the two, each has one half: where the master is, and that a caller waits for a free connection."""
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        if self.is_look_due():
+            # What is connected may serve without sentinels; who connects anew learns of it soon enough.
+            with suppress(redis.RedisError):
+                self.get_master_address()
+        return super().get_connection(*args, **options)
 
     def owns_connection(self, connection: Any) -> bool:
         """Every one of this process. The library throws away what found no master and keeps a reference."""
@@ -65,8 +77,16 @@ class BlockingPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnecti
                 sentinel.close()
 
 
-class AsyncBlockingPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
+class AsyncBlockingPool(
+    Lookout, redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool
+):
     """As ``BlockingPool``."""
+
+    async def get_connection(self, *args: Any, **options: Any) -> Any:
+        if self.is_look_due():
+            with suppress(redis.RedisError):
+                await self.get_master_address()
+        return await super().get_connection(*args, **options)
 
     async def release(self, connection: Any) -> None:
         if (connection.host, connection.port) != self.master_address:
@@ -87,9 +107,7 @@ def _login(address: SentinelAddress) -> dict[str, Any]:
 def blocking_pool(address: SentinelAddress, **options: Any) -> BlockingPool:
     """``options`` as ``redis.BlockingConnectionPool`` takes them."""
     sentinels = Sentinels(address.sentinels, sentinel_kwargs=sentinel_options(address))
-    return BlockingPool(
-        address.service, sentinels, connection_class=Connection, **_login(address), **options
-    )
+    return BlockingPool(address.service, sentinels, **_login(address), **options)
 
 
 def async_blocking_pool(address: SentinelAddress, **options: Any) -> AsyncBlockingPool:
