@@ -34,13 +34,6 @@ def hand_over(watched: Watched) -> None:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    watched = Watched(tmp_path)
-    yield watched
-    watched.stop()
-
-
-@pytest.fixture
 def watched_fleet(watched: Watched, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path, watched.url)
     yield fleet

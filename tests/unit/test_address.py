@@ -7,7 +7,6 @@ from kombu.utils.url import url_to_parts
 
 from quill.address import InvalidAddress, SentinelAddress, kombu_url, parse_address
 from quill.settings import Settings
-from quill.store.run import AsyncStore, Store
 
 SECRET = "hunter2"
 
@@ -92,18 +91,3 @@ def test_celerys_spelling_means_the_same() -> None:
     parts = [url_to_parts(url) for url in kombu_url(address).split(";")]
     assert [(part.hostname, part.port) for part in parts] == list(address.sentinels)
     assert {(part.username, part.password, part.path) for part in parts} == {("u", "p;/@+", "3")}
-
-
-SENTINEL = Settings(redis_url="sentinel://:p@127.0.0.1:1,127.0.0.1:2/3?service=m&sentinel_password=s")
-
-
-def test_a_pool_behind_sentinels_is_bounded_as_any_other() -> None:
-    pool = Store.connect(SENTINEL, max_connections=3).client.connection_pool
-    assert pool.max_connections == 3
-    assert pool.connection_kwargs["db"] == 3
-
-
-async def test_a_tasks_pool_behind_sentinels_is_bounded_as_any_other() -> None:
-    store = AsyncStore.connect(SENTINEL, max_connections=3)
-    assert store.client.connection_pool.max_connections == 3
-    await store.close()
