@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import warnings
+from typing import Any
+
+from quill.address import SentinelAddress, kombu_url, parse_address
 
 #: The worker's task. A ticket carries nothing but its id, `<job id>:<seq>`.
 RUN_TASK = "quill.run"
@@ -15,6 +18,33 @@ GENERATE_TASK = "quill.generate"
 ACCEPTED_CONTENT = ("json",)
 
 _BODY: list[object] = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+
+
+#: A sentinel that does not answer within this is passed over for the next.
+_SENTINEL_TIMEOUT_S = 1.0
+
+
+def sentinel_options(address: SentinelAddress) -> dict[str, Any]:
+    """How a client of ours speaks to the sentinels themselves."""
+    return {
+        "socket_timeout": _SENTINEL_TIMEOUT_S,
+        "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
+        "username": address.sentinel_username,
+        "password": address.sentinel_password,
+        # The library would ask a dead one three times more, with pauses of seconds, before the next.
+        "retry": None,
+    }
+
+
+def broker_place(redis_url: str) -> tuple[str, dict[str, Any]]:
+    """The store as Celery spells it: a URL, and the transport options that belong to it."""
+    address = parse_address(redis_url)
+    if address is None:
+        return redis_url, {}
+    return kombu_url(address), {
+        "master_name": address.service,
+        "sentinel_kwargs": sentinel_options(address),
+    }
 
 
 def ticket_template() -> str:

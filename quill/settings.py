@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from quill.address import SentinelAddress, parse_address
 from quill.job import DEFAULT_MAX_TOKENS, ModelName
 from quill.keys import Keys
 
@@ -28,8 +29,16 @@ Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 class Settings(BaseSettings):
     """What both applications and every client of the store share."""
 
-    model_config = SettingsConfigDict(env_prefix="QUILL_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="QUILL_",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        # What was given may hold a password.
+        hide_input_in_errors=True,
+    )
 
+    #: Or, where sentinels say who the master is, `sentinel://h1:26379,h2:26379/0?service=NAME`.
     redis_url: str = "redis://127.0.0.1:6379/0"
     #: Every key starts with it, so that two deployments can share a server.
     namespace: Namespace = "quill"
@@ -51,13 +60,14 @@ class Settings(BaseSettings):
     def keys(self) -> Keys:
         return Keys(self.namespace)
 
+    @property
+    def sentinel(self) -> SentinelAddress | None:
+        return parse_address(self.redis_url)
+
     @field_validator("redis_url")
     @classmethod
-    def is_one_server(cls, url: str) -> str:
-        if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError(
-                "give a redis://, rediss:// or unix:// URL; Redis Cluster and Sentinel are not supported"
-            )
+    def is_an_address(cls, url: str) -> str:
+        parse_address(url)
         return url
 
 

@@ -9,6 +9,7 @@ import pytest
 from quill.settings import Settings
 from quill.store.run import Store
 from tests.processes import Fleet
+from tests.sentinels import Watched
 from tests.valkey import ValkeyServer
 
 
@@ -58,6 +59,14 @@ def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    """A master, its replica and sentinels that a test may end."""
+    watched = Watched(tmp_path)
+    yield watched
+    watched.stop()
 
 
 @pytest.fixture

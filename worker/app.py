@@ -12,7 +12,7 @@ from celery.apps.worker import Worker as CeleryWorker
 from celery.worker import WorkController, components
 from kombu import Queue
 
-from quill.broker import ACCEPTED_CONTENT, RUN_TASK, parse_ticket
+from quill.broker import ACCEPTED_CONTENT, RUN_TASK, broker_place, parse_ticket
 from quill.settings import WorkerSettings
 from worker.steps import Attendance
 
@@ -24,10 +24,13 @@ _POLL_S = 1
 
 
 def celery_config(settings: WorkerSettings) -> Mapping[str, Any]:
+    url, place = broker_place(settings.redis_url)
+    transport = "worker.sentinel_transport" if settings.sentinel else "worker.transport"
     return {
-        "broker_url": settings.redis_url,
-        "broker_transport": "worker.transport:Transport",
+        "broker_url": url,
+        "broker_transport": f"{transport}:Transport",
         "broker_transport_options": {
+            **place,
             # A ticket is only a hint, so kombu need not remember what it delivered.
             "ack_emulation": False,
             "polling_interval": _POLL_S,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from quill import ids
 from quill.admission import Admitter
-from quill.broker import ACCEPTED_CONTENT, GENERATE_TASK
+from quill.broker import ACCEPTED_CONTENT, GENERATE_TASK, broker_place
 from quill.errors import IdempotencyConflict, InvalidRequest, QuillError, Unavailable
 from quill.intake.signature import TENANT_HEADER, tenant_of
 from quill.job import JobRequest
@@ -31,10 +31,13 @@ _RETRY_S = 1.0
 
 def celery_config(settings: IntakeSettings) -> Mapping[str, Any]:
     queue = settings.keys.submit_list
+    url, place = broker_place(settings.redis_url)
     return {
-        "broker_url": settings.redis_url,
-        "result_backend": settings.redis_url,
+        "broker_url": url,
+        "result_backend": url,
+        "result_backend_transport_options": place,
         "broker_transport_options": {
+            **place,
             "visibility_timeout": settings.visibility_timeout_s,
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,

@@ -15,6 +15,7 @@ from quill.errors import QueueFull, QuillError, StoreUnavailable
 from quill.keys import Keys
 from quill.settings import Settings
 from quill.store.call import Call, script
+from quill.store.sentinel import async_blocking_pool, blocking_pool
 
 T = TypeVar("T")
 
@@ -29,9 +30,15 @@ def translated(error: RedisError) -> QuillError:
     return StoreUnavailable(retry_after_s=1.0)
 
 
-def _options(settings: Settings, timeout_s: float | None) -> dict[str, Any]:
+def _backoff() -> ExponentialWithJitterBackoff:
+    return ExponentialWithJitterBackoff(base=0.05, cap=0.5)
+
+
+def _options(settings: Settings, timeout_s: float | None, max_connections: int) -> dict[str, Any]:
     bound_s = timeout_s or settings.store_timeout_s
     return {
+        "max_connections": max_connections,
+        "timeout": bound_s,
         "socket_timeout": bound_s,
         "socket_connect_timeout": min(bound_s, 2.0),
         "socket_keepalive": True,
@@ -50,12 +57,12 @@ class Store:
     def connect(
         cls, settings: Settings, *, timeout_s: float | None = None, max_connections: int = 4
     ) -> Store:
-        pool = redis.BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=max_connections,
-            timeout=timeout_s or settings.store_timeout_s,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES),
-            **_options(settings, timeout_s),
+        options = _options(settings, timeout_s, max_connections)
+        options["retry"] = Retry(_backoff(), _RETRIES)
+        pool = (
+            blocking_pool(settings.sentinel, **options)
+            if settings.sentinel
+            else redis.BlockingConnectionPool.from_url(settings.redis_url, **options)
         )
         return cls(redis.Redis(connection_pool=pool), settings.keys)
 
@@ -89,12 +96,12 @@ class AsyncStore:
     ) -> AsyncStore:
         from redis.asyncio.retry import Retry as AsyncRetry
 
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=max_connections,
-            timeout=timeout_s or settings.store_timeout_s,
-            retry=AsyncRetry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES),
-            **_options(settings, timeout_s),
+        options = _options(settings, timeout_s, max_connections)
+        options["retry"] = AsyncRetry(_backoff(), _RETRIES)
+        pool = (
+            async_blocking_pool(settings.sentinel, **options)
+            if settings.sentinel
+            else redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, **options)
         )
         return cls(redis.asyncio.Redis(connection_pool=pool), settings.keys)
 
