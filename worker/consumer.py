@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
@@ -14,7 +15,12 @@ RECONNECT_S = 0.5
 
 
 class Consumer(consumer.Consumer):
+    _connected_s = 0.0
+
     def ensure_connected(self, conn: Any) -> Any:
+        # A broker that takes connections and then refuses would be asked without a pause.
+        time.sleep(max(0.0, self._connected_s + RECONNECT_S - time.monotonic()))
+
         def on_error(_: Exception, interval_s: float) -> None:
             _log.warning("the broker is away", action="reconnect", next_try_s=interval_s)
 
@@ -26,4 +32,5 @@ class Consumer(consumer.Consumer):
             interval_max=RECONNECT_S,
             callback=maybe_shutdown,
         )
+        self._connected_s = time.monotonic()
         return conn

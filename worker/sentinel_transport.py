@@ -25,11 +25,7 @@ class Channel(Lookout, transport.Channel, redis.SentinelChannel):
             return False
         return bool((connection.host, connection.port) != master)
 
-    def close(self) -> None:
-        """As kombu does it, which gives its tickets back over a connection that it then leaves open."""
-        super().close()
-        self._disconnect_pools()
-
 
 class Transport(redis.SentinelTransport):
     Channel = Channel
+    connection_errors = transport.CONNECTION_ERRORS

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis.exceptions import ResponseError
 
 from quill.broker import RUN_TASK, parse_ticket
 
@@ -60,6 +61,11 @@ class Channel(redis.Channel):
         At maxmemory that write would be refused, which ends a worker that connects just then.
         """
 
+    def close(self) -> None:
+        """As kombu does it, which gives its tickets back over a connection that it then leaves open."""
+        super().close()
+        self._disconnect_pools()
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         if Reception.is_over:
             return
@@ -93,5 +99,11 @@ class Channel(redis.Channel):
             self._flush_brpop_reauth()
 
 
+#: A broker that refuses, because it just became a replica or is full, is like one that is away: Celery would
+#: call it unrecoverable and end the process.
+CONNECTION_ERRORS = (*redis.Transport.connection_errors, ResponseError)
+
+
 class Transport(redis.Transport):
     Channel = Channel
+    connection_errors = CONNECTION_ERRORS

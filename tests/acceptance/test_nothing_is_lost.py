@@ -101,6 +101,22 @@ def test_garbage_on_the_ticket_list_does_not_stop_a_worker(valkey: ValkeyServer,
 
 
 @pytest.mark.timeout(60)
+def test_a_broker_that_refuses_for_a_while_does_not_end_a_worker(valkey: ValkeyServer, fleet: Fleet) -> None:
+    worker = fleet.worker(simulated_step_s=0.0)
+    with valkey.client() as store:
+        store.set("quill.run.quill-tiny", "no list")
+        store.client_kill_filter(_type="normal", skipme=True)
+        time.sleep(2)
+        store.delete("quill.run.quill-tiny")
+    _, url = fleet.gateway()
+    with Client(url) as client:
+        job = client.wait(client.submit("still there?", max_tokens=3), timeout_s=20)
+    assert job.state is State.SUCCEEDED
+    assert len(worker.said("worker_ready")) == 1
+    assert worker.log.read_text().count("Connected to") < 10
+
+
+@pytest.mark.timeout(60)
 def test_a_worker_that_is_told_to_stop_finishes_what_it_runs(fleet: Fleet) -> None:
     _, url = fleet.gateway()
     worker = fleet.worker(simulated_step_s=0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from quill.chaos.faults.base import Fault
+from quill.chaos.faults.base import Fault, Unavailable
 
 
 class _OnTickets(Fault):
@@ -25,6 +25,8 @@ class _OnTickets(Fault):
             found: Any = self.client.brpop([self.tickets], timeout=1)
             if found:
                 taken.append(found[1])
+        if not taken:
+            raise Unavailable("no ticket came by")
         return taken
 
     def heal(self) -> None:
@@ -47,8 +49,7 @@ class TicketsDoubled(_OnTickets):
 
     def begin(self) -> str:
         copies = self.take(1) * 5
-        if copies:
-            self.client.lpush(self.tickets, *copies)
+        self.client.lpush(self.tickets, *copies)
         self.count = len(copies)
         return f"{self.count} copies"
 
