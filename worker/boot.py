@@ -126,7 +126,7 @@ def create_worker(
         without_mingle=True,
         without_heartbeat=True,
         quiet=True,
-        attendants=(keeper, flusher, Stops(stores.stops, worker_id, holdings), drain, watchdog),
+        attendants=(drain, keeper, flusher, Stops(stores.stops, worker_id, holdings), watchdog),
     )
     worker.on_stop_signal = drain.begin
     return worker

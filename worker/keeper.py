@@ -83,6 +83,8 @@ class Keeper:
                 capacity = self._store.run(call)
             except Unavailable:
                 self._note_away()
+                if self._is_draining.is_set():  # it has nothing to offer, and somebody waits for its end
+                    return
                 self._has_ended.wait(_RETRY_S)
                 continue
             _log.info("joined", action="join", slots=slots, capacity=capacity)
