@@ -21,6 +21,9 @@ class Consumer(consumer.Consumer):
         # A broker that takes connections and then refuses would be asked without a pause.
         time.sleep(max(0.0, self._connected_s + RECONNECT_S - time.monotonic()))
 
+        # All its URLs lead to one master, and with the next one kombu would forget which transport is ours.
+        conn.cycle = None
+
         def on_error(_: Exception, interval_s: float) -> None:
             _log.warning("the broker is away", action="reconnect", next_try_s=interval_s)
 

@@ -104,3 +104,22 @@ def test_jobs_end_and_new_ones_are_taken_after_the_master_changed(
 def has_not_ended_and_told_no_password(process: Process) -> None:
     assert process.is_running, process.log.read_text()
     assert not any(secret in process.log.read_text() for secret in (PASSWORD, SENTINEL_PASSWORD))
+
+
+@pytest.mark.timeout(120)
+def test_garbage_on_the_ticket_list_does_not_stop_a_worker_after_a_failover(
+    watched: Watched, watched_fleet: Fleet
+) -> None:
+    """kombu, asked to try the next of several URLs, takes the stock transport, which ends at an odd entry."""
+    worker = watched_fleet.worker(slots=8, simulated_step_s=0.02)
+    eventually(watched.wait_replicated)
+    crash(watched)
+    worker.wait_for("reconnect")
+    eventually(lambda: is_promoted(watched) and connections(worker, watched))
+    with Queue(watched.url) as queue:
+        assert queue.wait(queue.submit(JobRequest(prompt="after", max_tokens=3)), WITHIN_S).result
+    with watched.stores[1].client() as client:
+        client.select(2)
+        client.lpush("quill.run.quill-tiny", b"\xff", b"[]")
+    eventually(lambda: len(worker.said("drop_ticket")) == 2)
+    assert worker.stop() == 0
