@@ -62,9 +62,10 @@ class Host:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """A supervisor too is a new one: the old one's pauses grow with every restart."""
+        self.stop()
         module = "quill.supervision" if self.is_supervised else "worker"
-        if self.process is None or not self.is_supervised:
-            self.process = worker.start(self.url, module, slots=JOBS, simulated_step_s=STEP_S)
+        self.process = worker.start(self.url, module, slots=JOBS, simulated_step_s=STEP_S)
 
     def kill_worker(self) -> None:
         assert self.process is not None
@@ -157,10 +158,13 @@ def kill_in_turn(is_supervised: bool, kills: int) -> tuple[Times, list[State]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--only", choices=("bare", "supervised"))
     options = parser.parse_args()
     report: dict[str, object] = {"kills": options.kills, "jobs": JOBS}
     unsuccessful = 0
     for name, is_supervised in (("bare", False), ("supervised", True)):
+        if options.only not in (None, name):
+            continue
         times, ends = kill_in_turn(is_supervised, options.kills)
         report[name] = times.as_json()
         unsuccessful += sum(state is not State.SUCCEEDED for state in ends)
