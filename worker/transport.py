@@ -55,16 +55,15 @@ def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
 
 
 class Channel(redis.Channel):
+    #: What was received is with the pool already. kombu would put it back at every loss of the broker, over a
+    #: connection that it then leaves open, or into a file in the temporary folder.
+    do_restore = False
+
     def _queue_bind(self, *_: Any) -> None:
         """Writes nothing: only kombu's publishers look bindings up, and tickets come from scripts.
 
         At maxmemory that write would be refused, which ends a worker that connects just then.
         """
-
-    def close(self) -> None:
-        """As kombu does it, which gives its tickets back over a connection that it then leaves open."""
-        super().close()
-        self._disconnect_pools()
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if Reception.is_over:
