@@ -2,11 +2,13 @@
 
 `fault 2: ...` fails twice in a way that another try may not meet, then answers; `defect: ...` raises what no
 engine should; `bad: ...` fails for good; `crash: ...` ends the process as a defect in C code does;
-`hang: ...` stops the engine's thread; `lost: ...` loses the device.
+`hang: ...` stops the engine's thread, and `freeze: ...` does so with the interpreter's lock, which stops the
+others too; `lost: ...` loses the device.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -26,11 +28,14 @@ class FaultyEngine(SimulatedEngine):
         super().__init__(slots=slots, decode_s_per_step=decode_s_per_step)
         self._tries: Counter[str] = Counter()
         self.hangs = False
+        self.freezes = False
         self.is_lost = False
 
     def _elapse(self, seconds: float) -> None:
         while self.hangs:
             time.sleep(1)
+        if self.freezes:
+            ctypes.PyDLL(None).sleep(3600)
         super()._elapse(seconds)
 
     def stats(self) -> EngineStats:
@@ -44,6 +49,8 @@ class FaultyEngine(SimulatedEngine):
             os.kill(os.getpid(), signal.SIGSEGV)
         if kind == "hang":
             self.hangs = True
+        if kind == "freeze":
+            self.freezes = True
         if kind == "lost":
             self.is_lost = True
         if self.is_lost:

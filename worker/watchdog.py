@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import threading
@@ -25,12 +26,15 @@ EXIT_STATUS = 70
 _LOOK_S = 0.25
 #: A step may take so many times as long as those of late before the engine counts as hung.
 _HANG_STEPS = 10
+#: Beyond the time after which a step counts as hung, before a process that cannot even look is ended.
+_BLIND_S = 5.0
 #: Between the end of the drain and the end of Celery's own loop, if that still turns.
 _LEAVE_S = 1.0
 
 
-def is_hung(stats: EngineStats, hang_s: float) -> bool:
-    return stats.step_age_s > max(hang_s, _HANG_STEPS * stats.mean_step_s)
+def patience_s(stats: EngineStats, hang_s: float) -> float:
+    """A step that takes longer is hung."""
+    return max(hang_s, _HANG_STEPS * stats.mean_step_s)
 
 
 class Watchdog:
@@ -66,16 +70,26 @@ class Watchdog:
     def stop(self) -> None:
         self._has_ended.set()
         self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
 
     def _loop(self) -> None:
-        while not self._has_ended.wait(_LOOK_S):
-            stats = self._engine.stats()
-            if stats.is_lost:
-                self._crash("engine_lost", "the engine's device is lost")
-            if is_hung(stats, self._hang_s):
-                self._crash("engine_hung", "a step of the engine does not end", step_age_s=stats.step_age_s)
-            if self._is_deaf():
-                self._leave()
+        while True:
+            self._look()
+            if self._has_ended.wait(_LOOK_S):
+                return
+
+    def _look(self) -> None:
+        stats = self._engine.stats()
+        hung_s = patience_s(stats, self._hang_s)
+        # A step that hangs in C code with the interpreter's lock stops this thread too, and the keeper: the
+        # leases run out. A timer that needs no Python ends the process then, and prints every thread's stack.
+        faulthandler.dump_traceback_later(hung_s + _BLIND_S, exit=True)
+        if stats.is_lost:
+            self._crash("engine_lost", "the engine's device is lost")
+        if stats.step_age_s > hung_s:
+            self._crash("engine_hung", "a step of the engine does not end", step_age_s=stats.step_age_s)
+        if self._is_deaf():
+            self._leave()
 
     def _is_deaf(self) -> bool:
         """Consumers have been seen connected, and idle for ever (celery/celery#10205)."""
@@ -98,6 +112,7 @@ class Watchdog:
     def _leave(self) -> None:
         """What runs here still runs well, so it may end."""
         _log.error("the broker does not answer, though the store does", action="consumer_deaf")
+        faulthandler.cancel_dump_traceback_later()  # the drain may take longer
         self._drain.begin()
         self._drain.is_done.wait(self._drain.patience_s + _LEAVE_S)
         self._exit()

@@ -8,6 +8,7 @@ from quill.client import Client
 from quill.job import JobRequest
 from quill.states import State
 from tests.processes import Fleet, wait_until_running
+from tests.supervised import supervised_workers
 from tests.valkey import ValkeyServer
 from worker.watchdog import EXIT_STATUS
 
@@ -31,6 +32,37 @@ def test_a_worker_whose_engine_is_gone_ends_and_its_jobs_run_elsewhere(
     assert {(job.state, job.attempt) for job in ends} == {(State.SUCCEEDED, 2)}
     with valkey.client() as store:
         assert {store.hget(f"quill:job:{job.id}", "stalls") for job in ends} == {b"1"}
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_an_engine_stops_altogether_ends_too(fleet: Fleet) -> None:
+    """No thread of it gets to see that: its leases run out, and it ends without a word but its stacks."""
+    _, url = fleet.gateway()
+    worker = fleet.start("tests.faulty_worker", slots=4, simulated_step_s=0.02, hang_s=1)
+    worker.wait_for("worker_ready")
+    with Client(url) as client:
+        culprit = client.submit(JobRequest(prompt="freeze: now", max_tokens=20))
+        assert worker.wait(within_s=15) == 1
+        assert "most recent call first" in worker.log.read_text()
+        fleet.worker(simulated_step_s=0.0)
+        end = client.wait(culprit, timeout_s=15)
+    assert (end.state, end.attempt) == (State.SUCCEEDED, 2)
+
+
+@pytest.mark.timeout(90)
+def test_a_hung_worker_is_replaced_and_a_job_that_hangs_every_worker_is_failed(
+    valkey: ValkeyServer, fleet: Fleet
+) -> None:
+    _, url = fleet.gateway()
+    with Client(url) as client, supervised_workers(valkey, 1, hang_s=1):
+        neighbour = client.submit(JobRequest(prompt="long", max_tokens=200))
+        wait_until_running(client, neighbour)
+        culprit = client.submit(JobRequest(prompt="hang: now", max_tokens=20))
+        end, poison = [client.wait(job, timeout_s=50) for job in (neighbour, culprit)]
+    assert end.state is State.SUCCEEDED
+    assert end.attempt > 1
+    assert poison.error is not None
+    assert poison.error.code == "poison"
 
 
 @pytest.mark.timeout(60)

@@ -14,6 +14,7 @@ from quill.errors import EngineError, EngineLost
 from quill.job import Message
 from tests.checkpoints import save_checkpoint
 from worker.engines.base import GenerationRequest, Sampling
+from worker.engines.pace import Pace
 from worker.engines.settings import EngineSettings
 from worker.engines.transformers import TransformersEngine
 
@@ -79,6 +80,10 @@ def explode(rows: torch.Tensor, output: Any) -> Any:
     raise RuntimeError("index 4711 is out of bounds")
 
 
+def dead(*_: object, **__: object) -> None:
+    raise RuntimeError("device-side assert triggered")
+
+
 def make_not_a_number(rows: torch.Tensor, output: Any) -> Any:
     output.last_hidden_state[rows] = float("nan")
     return output
@@ -131,6 +136,23 @@ def test_not_a_number_does_not_outlive_its_job_in_the_slot(
     assert [handle.result(WAIT_S) for handle in handles] == expected
 
 
+def test_a_pass_that_fails_says_nothing_of_the_models_speed(
+    open_engine: Callable[[int], TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(SLOTS)
+    booted = engine._booted
+    assert booted is not None
+    pace = Pace(128)
+    pace.note(tokens=16, elapsed_s=0.2)
+    assert pace.chunk_tokens == 16
+    monkeypatch.setattr(booted.batcher, "_pace", pace)
+    monkeypatch.setattr(booted.batcher._body, "forward", dead)
+    for _ in range(10):
+        with pytest.raises(EngineError):
+            engine.submit(ask("Hello")).result(WAIT_S)
+    assert pace.chunk_tokens == 16
+
+
 def test_a_lost_device_gives_everyone_an_answer_and_the_engine_still_closes(
     open_engine: Callable[[int], TransformersEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,9 +160,6 @@ def test_a_lost_device_gives_everyone_an_answer_and_the_engine_still_closes(
     booted = engine._booted
     assert booted is not None
     handles = [engine.submit(ask(f"{i}", max_tokens=400)) for i in range(2 * SLOTS)]
-
-    def dead(*_: object, **__: object) -> None:
-        raise RuntimeError("device-side assert triggered")
 
     monkeypatch.setattr("worker.engines.batcher.torch.ones", dead)
     monkeypatch.setattr(booted.batcher._body, "forward", dead)

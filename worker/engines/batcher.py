@@ -68,16 +68,10 @@ class Batcher:
         self._drop_aborted()
         self._admit()
         if self._reading:
-            self._read(self._pace.chunk_tokens)
+            chunk_tokens = self._pace.chunk_tokens
+            self._settle(self._advance(self._next_readers(chunk_tokens), chunk_tokens))
         if self._decoding:
             self._settle(self._advance(list(self._decoding), 1))
-
-    def _read(self, chunk_tokens: int) -> None:
-        readers = self._next_readers(chunk_tokens)
-        width = min(max(sequence.unread_tokens for sequence in readers), chunk_tokens)
-        began_s = time.monotonic()
-        self._settle(self._advance(readers, chunk_tokens))
-        self._pace.note(width * len(readers), time.monotonic() - began_s)
 
     def evict(self) -> list[Sequence]:
         """Gives up everything it holds; the caller ends the sequences."""
@@ -136,6 +130,7 @@ class Batcher:
         return [advance for sequence in sequences for advance in self._advance([sequence], width)]
 
     def _pass(self, sequences: list[Sequence], width: int) -> list[Advance]:
+        began_s, is_reading = time.monotonic(), sequences[0].unread_tokens > 0
         chunks = [sequence.next_ids(width) for sequence in sequences]
         hidden = self._forward(sequences, chunks)
         ends = [row for row, s in enumerate(sequences) if s.unread_tokens <= len(chunks[row])]
@@ -143,6 +138,8 @@ class Batcher:
         self.steps += 1
         for sequence, chunk in zip(sequences, chunks, strict=True):
             sequence.filled_tokens += len(chunk)
+        if is_reading:
+            self._pace.note(hidden.shape[0] * hidden.shape[1], time.monotonic() - began_s)
         advances = [(sequences[row], token) for row, token in zip(ends, tokens, strict=True)]
         for (sequence, _), is_usable in zip(advances, usable, strict=True):
             if not is_usable:
@@ -173,6 +170,7 @@ class Batcher:
         self, sequences: list[Sequence], hidden: torch.Tensor, chunks: list[list[int]], ends: list[int]
     ) -> tuple[list[int], list[bool]]:
         if not ends:
+            self._wait_for_device()
             return [], []
         last = [len(chunks[row]) - 1 for row in ends]
         return pick(self._head(hidden[ends, last]), [sequences[row].picker for row in ends])
@@ -220,6 +218,11 @@ class Batcher:
         self._leave(sequence)
         self.completed += 1
         sequence.fail(EngineError(message))
+
+    def _wait_for_device(self) -> None:
+        """A pass that nothing is read from has only been ordered by now: its time would say nothing."""
+        if self._cache.device.type == "cuda":
+            torch.cuda.synchronize(self._cache.device)
 
     def _probe_device(self) -> None:
         try:
