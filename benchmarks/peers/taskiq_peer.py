@@ -13,7 +13,7 @@ from benchmarks.peers.job import JOB_S, URL, note
 #: Longer than a job, or every job would run twice.
 _IDLE_MS = 10_000
 
-broker = RedisStreamBroker(URL, idle_timeout=_IDLE_MS, unacknowledged_lock_timeout=1, block=1000)
+broker = RedisStreamBroker(URL, idle_timeout=_IDLE_MS, xread_block=1000)
 
 
 @broker.task(task_name="run")
