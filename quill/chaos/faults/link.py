@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 
 from quill.chaos.faults.base import Fault
 from quill.chaos.proxy import HEALTHY, FaultProxy, Toxic
+
+#: A process that was killed talks again after so long.
+_TRAFFIC_S = 8.0
 
 
 class _OnLink(Fault):
@@ -25,6 +29,10 @@ class _OnLink(Fault):
         return self.dice.uniform(1, 4)
 
     def heal(self) -> None:
+        """As soon as it has met something: the other lane may have killed whoever talks over this link."""
+        deadline_s = time.monotonic() + _TRAFFIC_S
+        while _marks(self.link) == self.before and time.monotonic() < deadline_s:
+            time.sleep(0.05)
         self.link.toxic = HEALTHY
         self.after = _marks(self.link)
 
