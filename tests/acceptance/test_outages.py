@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
 from quill.client import Client, DeltaEvent
 from quill.job import Job, JobRequest
 from quill.states import State
-from tests.processes import Fleet, wait_until_running
+from tests.processes import Fleet, eventually, wait_until_running
 from tests.valkey import ValkeyServer
 
 STEP_S = 0.02
@@ -93,3 +94,26 @@ def test_after_an_outage_everything_goes_on(
     with own_valkey.client() as store:
         for job in jobs:
             assert store.hmget(f"quill:job:{job.id}", "lost", "stalls") == [b"0", b"0"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("how", "seconds"), [("killed", 3), ("stopped", 8)])
+def test_a_backlog_is_worked_on_as_if_there_had_been_no_outage(
+    own_valkey: ValkeyServer, own_fleet: Fleet, how: str, seconds: float
+) -> None:
+    """Claims, ends and tickets are under way when it begins."""
+    _, url = own_fleet.gateway()
+    for _ in range(2):
+        own_fleet.worker(slots=4, simulated_step_s=STEP_S)
+    with Client(url, max_retries=100) as client:
+        lengths = [5 + number % 17 for number in range(160)]
+        jobs = client.submit_many([JobRequest(prompt=f"{n}", max_tokens=n) for n in lengths])
+        eventually(lambda: client.get(jobs[20].id).state is State.SUCCEEDED)
+        outage(own_valkey, how, seconds)
+        back_s = time.time()
+        ends = [client.wait(job, timeout_s=60) for job in jobs]
+    assert {(job.state, job.attempt) for job in ends} == {(State.SUCCEEDED, 1)}
+    later_s = sorted(job.started_at for job in ends if job.started_at and job.started_at > back_s)
+    assert len(later_s) > 50
+    pauses_s = [after - before for before, after in pairwise([back_s, *later_s])]
+    assert max(pauses_s) < 2, pauses_s
