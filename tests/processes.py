@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from quill.chaos.parts import children_of
 from quill.client import Client
 from quill.job import Job
 from quill.states import State
@@ -72,6 +74,14 @@ class Process:
         self._process.kill()
         self._process.wait(10)
 
+    def kill_with_children(self) -> None:
+        """Children that are left alone end in their own time, and speak to the store until then."""
+        children = children_of(self.pid)
+        self.kill()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
     def stop(self, *, within_s: float = 30.0) -> int:
         if self._process.poll() is None:
             self._process.terminate()
@@ -113,4 +123,4 @@ class Fleet:
 
     def stop(self) -> None:
         for process in self.processes:
-            process.kill()
+            process.kill_with_children()
