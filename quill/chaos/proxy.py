@@ -69,11 +69,14 @@ class FaultProxy:
         return self.port
 
     async def _close(self) -> int:
-        self._server.close()
+        # asyncio loses sockets that it has accepted and does not serve yet when their server closes, so the
+        # door is shut first.
+        self._loop.remove_reader(self._server.sockets[0].fileno())
         ended = await self._abort_all()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=2)
+        while serving := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(serving, timeout=0.1)
+            await self._abort_all()
+        self._server.close()
         return ended
 
     async def _abort_all(self) -> int:
@@ -88,15 +91,15 @@ class FaultProxy:
         except OSError:
             _abort(writer)
             return
-        self._writers |= {writer, far_writer}
-        try:
-            await asyncio.gather(
-                self._pump(reader, far_writer, is_reply=False), self._pump(far_reader, writer, is_reply=True)
-            )
-        finally:
-            self._writers -= {writer, far_writer}
-            for end in (writer, far_writer):
-                end.close()
+        ends = {writer, far_writer}
+        self._writers |= ends
+        await asyncio.gather(
+            self._pump(reader, far_writer, is_reply=False), self._pump(far_reader, writer, is_reply=True)
+        )
+        for end in ends:
+            with suppress(OSError):
+                await end.wait_closed()
+        self._writers -= ends
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_reply: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -81,3 +82,14 @@ def test_after_the_healing_everything_passes(client: redis.Redis, proxy: FaultPr
         client.ping()
     proxy.toxic = HEALTHY
     assert client.ping()
+
+
+def test_a_proxy_that_stops_closes_connections_that_just_arrive(valkey: ValkeyServer) -> None:
+    for _ in range(20):
+        proxy = FaultProxy(valkey.port)
+        proxy.start()
+        arriving = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(20)]
+        proxy.stop()
+        for connection in arriving:
+            connection.close()
+    gc.collect()  # what was left open warns here, and a warning fails
