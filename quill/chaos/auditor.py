@@ -1,7 +1,8 @@
 """Holds the store to what callers were told.
 
 J1 every accepted job is known and ended; J2 once, by legal steps, and the end never changes; J3 the outputs
-of attempts are never glued together; J4 attempts only grow; J5 nothing waits or runs that has ended; J9 one
+of attempts are never glued together; J4 attempts only grow; J5 nothing waits or runs that has ended; J6 what
+a worker lost is back in its line when its lease is over; J8 no tenant runs more at once than it may; J9 one
 idempotency key stands for one job; J12 nothing is left that never expires; P6 nothing succeeds that was
 answered as cancelled.
 """
@@ -9,15 +10,21 @@ answered as cancelled.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from quill.chaos.history import Change
 from quill.chaos.ledger import Entry, outcome_of
+from quill.chaos.nemesis import Blow
 from quill.chaos.remains import Remains
 from quill.job import Job
+from quill.settings import LEASE_MS
 from quill.states import TERMINAL, TRANSITIONS, State
+
+#: From the loss of a worker to its jobs' return to the line: the lease that it had just renewed, and the next
+#: sweep of somebody who shares this machine with everything else that chaos runs on it.
+RETURN_AT_MOST_S = LEASE_MS / 1000 + 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,9 @@ class Evidence:
     #: Every accepted job that the store still knows.
     jobs: dict[str, Job]
     remains: Remains
+    blows: Sequence[Blow] = ()
+    #: Tenant -> how many of its jobs may run at once.
+    caps: Mapping[str, int] = field(default_factory=dict)
 
 
 def audit(evidence: Evidence) -> list[Violation]:
@@ -118,6 +128,45 @@ def _nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
         yield Violation("J12", "", f"{key} never expires")
 
 
+def _what_was_lost_is_back_in_time(evidence: Evidence) -> Iterator[Violation]:
+    """Time in which the store was away, and the new term that every lease gets afterwards, do not count."""
+    changed_at_s: dict[str, list[float]] = defaultdict(list)
+    for change in evidence.changes:
+        changed_at_s[change.job_id].append(change.at_ms / 1000)
+    excused = [(blow.at_s, blow.ended_s + LEASE_MS / 1000) for blow in evidence.blows if blow.is_outage]
+    for blow in evidence.blows:
+        for job_id in blow.orphaned:
+            # Without a later change it had ended by then, or J1 misses its end.
+            back_s = next((at_s for at_s in changed_at_s[job_id] if at_s > blow.at_s), blow.at_s)
+            took_s = back_s - blow.at_s - _covered_s(excused, blow.at_s, back_s)
+            if took_s > RETURN_AT_MOST_S:
+                yield Violation("J6", job_id, f"was back {took_s:.1f} s after {blow.name}")
+
+
+def _covered_s(spans: Sequence[tuple[float, float]], begin_s: float, end_s: float) -> float:
+    """How much of the time from ``begin_s`` to ``end_s`` the spans cover together."""
+    covered_s = 0.0
+    for since_s, until_s in sorted(spans):
+        since_s, until_s = max(since_s, begin_s), min(until_s, end_s)
+        if since_s < until_s:
+            covered_s += until_s - since_s
+            begin_s = until_s
+    return covered_s
+
+
+def _nobody_runs_more_than_its_cap(evidence: Evidence) -> Iterator[Violation]:
+    owner = {job_id: entry.tenant for entry in evidence.entries for job_id in entry.job_ids}
+    running: dict[str, set[str]] = defaultdict(set)
+    for change in evidence.changes:
+        tenant = owner.get(change.job_id, "")
+        if change.state != State.RUNNING:
+            running[tenant].discard(change.job_id)
+            continue
+        running[tenant].add(change.job_id)
+        if len(running[tenant]) > evidence.caps.get(tenant, len(running[tenant])):
+            yield Violation("J8", change.job_id, f"{len(running[tenant])} jobs of {tenant} run at once")
+
+
 def _a_key_stands_for_one_job(evidence: Evidence) -> Iterator[Violation]:
     for entry in evidence.entries:
         if len(entry.job_ids) > 1:
@@ -139,6 +188,8 @@ _CHECKS = (
     _outputs_are_whole,
     _attempts_only_grow,
     _nothing_is_left,
+    _what_was_lost_is_back_in_time,
+    _nobody_runs_more_than_its_cap,
     _a_key_stands_for_one_job,
     _cancelled_is_cancelled,
 )

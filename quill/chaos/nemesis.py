@@ -20,11 +20,15 @@ _CALM_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """A fault that happened; its end is what recoveries count from if it froze or cut something."""
+    """A fault that happened; times are since the epoch."""
 
     name: str
     at_s: float
+    ended_s: float
+    #: Jobs that it cost their worker.
     orphaned: tuple[str, ...]
+    #: Nobody could reach the store.
+    is_outage: bool
 
 
 @dataclass
@@ -71,14 +75,16 @@ class Lane(threading.Thread):
         # Also when the run ends meanwhile: a fault that is cut short may not have happened.
         time.sleep(fault.last_s())
         fault.heal()
-        self._note(fault, at_s)
+        self._note(fault, at_s, time.time())
 
-    def _note(self, fault: Fault, at_s: float) -> None:
+    def _note(self, fault: Fault, at_s: float, ended_s: float) -> None:
         deadline_s = time.monotonic() + 5
         while not fault.has_happened() and time.monotonic() < deadline_s:
             time.sleep(0.05)
         if fault.has_happened():
-            self.blows.append(Blow(fault.name, at_s, tuple(fault.orphaned)))
+            self.blows.append(
+                Blow(fault.name, at_s, ended_s, tuple(fault.orphaned), is_outage=fault.is_outage)
+            )
         else:
             self.timeline.say(f"{fault.name}: DID NOT HAPPEN")
             self.void.append(fault.name)

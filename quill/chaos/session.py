@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quill.chaos.auditor import Evidence, audit, doubled, lost
-from quill.chaos.deployment import Deployment
+from quill.chaos.deployment import MAX_RUNNING_JOBS, Deployment
 from quill.chaos.faults import ALL_FAULTS, PROCESS_FAULTS, STORE_FAULTS, Fault
 from quill.chaos.history import Change, Recorder
 from quill.chaos.ledger import Entry, Ledger
@@ -54,13 +54,14 @@ def run(plan: Plan, folder: Path, timeline: Timeline) -> Verdict:
         _wait_until_whole(town)
         timeline.say(f"healed; {len(ledger.entries)} requests")
         stuck = resolve(ledger.entries, town.gateway_urls[0], town.store_url, time.monotonic() + _PATIENCE_S)
-        evidence = _evidence(town, ledger, recorder)
+        blows = [blow for lane in lanes for blow in lane.blows]
+        evidence = _evidence(town, ledger, recorder, blows)
     violations = audit(evidence)
     for violation in violations:
         timeline.say(f"VIOLATION {violation.invariant} {violation.job_id} {violation.detail}")
     for defect in (defect for lane in lanes for defect in lane.defects):
         timeline.say(f"CHAOS ITSELF FAILED {defect}")
-    recoveries_s = _recoveries_s([blow for lane in lanes for blow in lane.blows], evidence.changes)
+    recoveries_s = _recoveries_s(blows, evidence.changes)
     return Verdict(
         seed=plan.seed,
         seconds=round(time.monotonic() - began_s, 1),
@@ -68,7 +69,7 @@ def run(plan: Plan, folder: Path, timeline: Timeline) -> Verdict:
         lost=len(lost(evidence)),
         doubled=len(doubled(violations)),
         stuck=len(stuck),
-        faults=sum(len(lane.blows) for lane in lanes),
+        faults=len(blows),
         void=sum(len(lane.void) + len(lane.defects) for lane in lanes),
         violations=len(violations),
         recovery_p50_s=percentile(recoveries_s, 0.5),
@@ -104,7 +105,7 @@ def _wait_until_whole(town: Deployment) -> None:
         time.sleep(0.1)
 
 
-def _evidence(town: Deployment, ledger: Ledger, recorder: Recorder) -> Evidence:
+def _evidence(town: Deployment, ledger: Ledger, recorder: Recorder, blows: Sequence[Blow]) -> Evidence:
     jobs: dict[str, Job] = {}
     for tenant in (HTTP_TENANT, *_TENANTS):
         ids = _ids([entry for entry in ledger.entries if entry.tenant == tenant])
@@ -114,7 +115,8 @@ def _evidence(town: Deployment, ledger: Ledger, recorder: Recorder) -> Evidence:
     time.sleep(4)
     town.direct.run(calls.sweep())
     remains = take_stock(town.direct.client, town.direct.keys.namespace)
-    return Evidence(ledger.entries, recorder.stop(), jobs, remains)
+    caps = {HTTP_TENANT: MAX_RUNNING_JOBS}
+    return Evidence(ledger.entries, recorder.stop(), jobs, remains, blows, caps)
 
 
 def _ids(entries: Sequence[Entry]) -> list[str]:

@@ -59,25 +59,33 @@ class AsyncClient:
     async def get(self, job_id: str) -> Job:
         return await self._driver.run(self._core.get(job_id))
 
-    async def wait(self, job: Job | str, timeout_s: float | None = None) -> Job:
-        return await self._driver.run(self._core.wait(id_of(job), self._core.until_s(timeout_s)))
+    async def wait(
+        self, job: Job | str, timeout_s: float | None = None, *, cancel_on_disconnect: bool = False
+    ) -> Job:
+        flow = self._core.wait(
+            id_of(job), self._core.until_s(timeout_s), cancel_on_disconnect=cancel_on_disconnect
+        )
+        return await self._driver.run(flow)
 
-    async def result(self, job: Job | str, timeout_s: float | None = None) -> JobResult:
-        return result_of(await self.wait(job, timeout_s))
+    async def result(
+        self, job: Job | str, timeout_s: float | None = None, *, cancel_on_disconnect: bool = False
+    ) -> JobResult:
+        return result_of(await self.wait(job, timeout_s, cancel_on_disconnect=cancel_on_disconnect))
 
     async def generate(
         self,
         prompt: str | JobRequest | None = None,
         *,
         timeout_s: float | None = None,
+        cancel_on_disconnect: bool = False,
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> JobResult:
         job = await self.submit(prompt, idempotency_key=idempotency_key, **options)
-        return await self.result(job, timeout_s)
+        return await self.result(job, timeout_s, cancel_on_disconnect=cancel_on_disconnect)
 
-    def stream(self, job: Job | str) -> AsyncGenerator[Event, None]:
-        return self._driver.feed(self._core.stream(id_of(job)))
+    def stream(self, job: Job | str, *, cancel_on_disconnect: bool = False) -> AsyncGenerator[Event, None]:
+        return self._driver.feed(self._core.stream(id_of(job), cancel_on_disconnect=cancel_on_disconnect))
 
     async def cancel(self, job: Job | str) -> Job:
         return await self._driver.run(self._core.cancel(id_of(job)))

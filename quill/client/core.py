@@ -29,6 +29,8 @@ PAGE_SIZE = 100
 
 _JOBS_PATH = "/v1/jobs"
 _LETTERS_PATH = "/v1/dead-letters"
+#: Asks the gateway to cancel the job if this request's connection ends before its answer.
+_TAKE_ALONG = {"cancel_on_disconnect": "true"}
 
 
 def id_of(job: Job | str) -> str:
@@ -82,16 +84,17 @@ class Core:
     def until_s(self, timeout_s: float | None) -> float | None:
         return None if timeout_s is None else self.policy.clock() + timeout_s
 
-    def wait(self, job_id: str, until_s: float | None) -> Flow[Job]:
+    def wait(self, job_id: str, until_s: float | None, *, cancel_on_disconnect: bool = False) -> Flow[Job]:
         """Long-polls in slices until the job has ended. Raises ``TimeoutError`` at ``until_s``."""
         clock, pause_s = self.policy.clock, 0.0
+        flags = _TAKE_ALONG if cancel_on_disconnect else {}
         while True:
             begun_s = clock()
             slice_s = WAIT_SLICE_S if until_s is None else min(WAIT_SLICE_S, max(0.0, until_s - begun_s))
             call = Call(
                 "GET",
                 _job_path(job_id),
-                query={"wait": f"{slice_s:.3f}"},
+                query={"wait": f"{slice_s:.3f}", **flags},
                 read_timeout_s=slice_s + WAIT_MARGIN_S,
             )
             job = parse_job((yield from exchange(call, self.policy, pause_s=pause_s, until_s=until_s)))
@@ -101,8 +104,8 @@ class Core:
                 raise TimeoutError(f"Job {job_id} was still {job.state} when the time was over.")
             pause_s = max(0.0, SHORTEST_ROUND_S - (clock() - begun_s))
 
-    def stream(self, job_id: str) -> Feed[Event]:
-        return follow(job_id, self.policy)
+    def stream(self, job_id: str, *, cancel_on_disconnect: bool = False) -> Feed[Event]:
+        return follow(job_id, self.policy, _TAKE_ALONG if cancel_on_disconnect else None)
 
     def replay(self, job_id: str) -> Flow[Job]:
         return parse_job((yield from exchange(Call("POST", f"{_letter_path(job_id)}/replay"), self.policy)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from quill.client.events import DoneEvent, Event, StatusEvent, event_of
@@ -19,15 +19,16 @@ SOUND_AFTER_S = 10.0
 class _Position:
     """How far the caller has got, which is what a new connection takes up from."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, query: Mapping[str, str] | None) -> None:
         self._path = f"/v1/jobs/{quote(job_id, safe='')}/events"
+        self._query = query or {}
         self._last_id = ""
         self._status: StatusEvent | None = None
 
     def call(self) -> Call:
         resume = {"last-event-id": self._last_id} if self._last_id else {}
         headers = {"accept": "text/event-stream", **resume}
-        return Call("GET", self._path, headers=headers, read_timeout_s=SILENCE_S)
+        return Call("GET", self._path, self._query, headers=headers, read_timeout_s=SILENCE_S)
 
     def news(self, parser: SseParser, piece: Piece) -> Iterator[Event]:
         """The complete events in ``piece``, without the status that a new connection tells again."""
@@ -42,10 +43,10 @@ class _Position:
                 yield event
 
 
-def follow(job_id: str, policy: Policy) -> Feed[Event]:
+def follow(job_id: str, policy: Policy, query: Mapping[str, str] | None = None) -> Feed[Event]:
     """Ends after a ``DoneEvent``. Raises ``GatewayUnreachable`` after too many failures in a row, or what the
     gateway's refusal stands for."""
-    position = _Position(job_id)
+    position = _Position(job_id, query)
     failures, pause_s = 0, 0.0
     while True:
         answer: Answer = yield Send(position.call(), pause_s, is_stream=True)

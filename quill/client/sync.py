@@ -69,32 +69,45 @@ class Client:
         """The job as it is now. Raises ``JobNotFound``."""
         return self._driver.run(self._core.get(job_id))
 
-    def wait(self, job: Job | str, timeout_s: float | None = None) -> Job:
-        """The job once it has ended, however it did. Raises ``TimeoutError``; the job goes on then."""
-        return self._driver.run(self._core.wait(id_of(job), self._core.until_s(timeout_s)))
+    def wait(
+        self, job: Job | str, timeout_s: float | None = None, *, cancel_on_disconnect: bool = False
+    ) -> Job:
+        """The job once it has ended, however it did. Raises ``TimeoutError``; the job goes on then.
 
-    def result(self, job: Job | str, timeout_s: float | None = None) -> JobResult:
+        With ``cancel_on_disconnect`` the gateway cancels it if this program dies meanwhile.
+        """
+        flow = self._core.wait(
+            id_of(job), self._core.until_s(timeout_s), cancel_on_disconnect=cancel_on_disconnect
+        )
+        return self._driver.run(flow)
+
+    def result(
+        self, job: Job | str, timeout_s: float | None = None, *, cancel_on_disconnect: bool = False
+    ) -> JobResult:
         """Waits for what the job produced. Raises ``JobFailed``, ``JobCancelled``, ``JobExpired`` or
         ``TimeoutError``."""
-        return result_of(self.wait(job, timeout_s))
+        return result_of(self.wait(job, timeout_s, cancel_on_disconnect=cancel_on_disconnect))
 
     def generate(
         self,
         prompt: str | JobRequest | None = None,
         *,
         timeout_s: float | None = None,
+        cancel_on_disconnect: bool = False,
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> JobResult:
         """``submit`` and ``result`` in one; ``timeout_s`` bounds the waiting."""
-        return self.result(self.submit(prompt, idempotency_key=idempotency_key, **options), timeout_s)
+        job = self.submit(prompt, idempotency_key=idempotency_key, **options)
+        return self.result(job, timeout_s, cancel_on_disconnect=cancel_on_disconnect)
 
-    def stream(self, job: Job | str) -> Generator[Event, None, None]:
+    def stream(self, job: Job | str, *, cancel_on_disconnect: bool = False) -> Generator[Event, None, None]:
         """The job's events to its end, over as many connections as it takes.
 
         After a ``RestartEvent`` drop the text so far. Only a job submitted with ``stream=True`` has deltas.
+        With ``cancel_on_disconnect`` the job is cancelled when this generator is closed before its end.
         """
-        return self._driver.feed(self._core.stream(id_of(job)))
+        return self._driver.feed(self._core.stream(id_of(job), cancel_on_disconnect=cancel_on_disconnect))
 
     def cancel(self, job: Job | str) -> Job:
         """Raises ``JobNotCancellable`` or ``JobNotFound``."""

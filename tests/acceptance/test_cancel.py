@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import threading
 import time
@@ -10,7 +11,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 
-from quill.client import Client, DoneEvent
+from quill.client import AsyncClient, Client, DoneEvent
 from quill.job import JobRequest
 from quill.states import State
 from tests.processes import Fleet, eventually, wait_until_running
@@ -75,6 +76,31 @@ def test_a_caller_that_leaves_takes_its_job_along_only_if_it_asked_so(
         else:
             time.sleep(0.5)
             assert client.get(job.id).state is State.RUNNING
+
+
+@pytest.mark.timeout(60)
+def test_a_client_takes_its_job_along_when_its_stream_is_closed(fleet: Fleet) -> None:
+    _, url = fleet.gateway()
+    fleet.worker(simulated_step_s=0.01)
+    with Client(url) as client:
+        job = client.submit(ENDLESS)
+        events = client.stream(job, cancel_on_disconnect=True)
+        next(events)
+        events.close()
+        eventually(lambda: client.get(job.id).state is State.CANCELLED, within_s=2)
+
+
+@pytest.mark.timeout(60)
+async def test_a_client_takes_its_job_along_when_its_waiting_is_cancelled(fleet: Fleet) -> None:
+    _, url = fleet.gateway()
+    fleet.worker(simulated_step_s=0.01)
+    async with AsyncClient(url) as client:
+        job = await client.submit(ENDLESS)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await client.wait(job, cancel_on_disconnect=True)
+        ended = await client.wait(job, timeout_s=2)
+    assert ended.state is State.CANCELLED
 
 
 @pytest.mark.timeout(60)

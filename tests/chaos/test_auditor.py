@@ -9,6 +9,7 @@ import pytest
 from quill.chaos.auditor import Evidence, Violation, audit, doubled, lost
 from quill.chaos.history import Change
 from quill.chaos.ledger import Entry, outcome_of
+from quill.chaos.nemesis import Blow
 from quill.chaos.remains import Remains
 from quill.job import Job, JobRequest, JobResult, Usage
 from quill.states import State
@@ -139,6 +140,48 @@ def test_an_attempt_that_jumps_is_found(attempts: tuple[int, int, int]) -> None:
 )
 def test_what_is_left_behind_is_found(remains: Remains, invariant: str) -> None:
     assert broken(replace(evidence(job()), remains=remains)) == [invariant]
+
+
+def returned_after(back_s: float, *outages: tuple[float, float]) -> Evidence:
+    """A job that lost its worker at 100 s, with the store away from and to the given times."""
+    at_ms = (1_000, 2_000, round((100 + back_s) * 1000), 200_000, 201_000)
+    states = ("queued", "running", "queued", "running", "succeeded")
+    attempts = (0, 1, 1, 2, 2)
+    changes = [Change(at, "a", state, n) for at, state, n in zip(at_ms, states, attempts, strict=True)]
+    lost_worker = Blow("worker-killed", 100.0, 101.0, ("a",), is_outage=False)
+    away = [Blow("store-killed", since_s, until_s, (), is_outage=True) for since_s, until_s in outages]
+    found = evidence(job(attempt=2))
+    return replace(found, changes=changes, blows=[lost_worker, *away])
+
+
+@pytest.mark.parametrize(
+    ("back_s", "outages", "is_late"),
+    [
+        (9.5, (), False),
+        (11.0, (), True),
+        (11.0, ((50.0, 60.0),), True),
+        (22.0, ((102.0, 106.0),), False),
+        (23.0, ((102.0, 106.0),), True),
+        # Two that overlap with the terms they spare count once.
+        (26.0, ((102.0, 106.0), (108.0, 110.0)), False),
+        (27.0, ((102.0, 106.0), (108.0, 110.0)), True),
+    ],
+)
+def test_a_lost_job_that_comes_back_late_is_found(
+    back_s: float, outages: tuple[tuple[float, float], ...], is_late: bool
+) -> None:
+    assert broken(returned_after(back_s, *outages)) == (["J6"] if is_late else [])
+
+
+@pytest.mark.parametrize(("cap", "invariants"), [(2, []), (1, ["J8"])])
+def test_more_running_jobs_of_a_tenant_than_it_may_have_are_found(cap: int, invariants: list[str]) -> None:
+    one, other = (
+        history("queued", "running", "succeeded"),
+        history("queued", "running", "succeeded", job_id="b"),
+    )
+    interleaved = [change for pair in zip(one, other, strict=True) for change in pair]
+    found = replace(evidence(job("a"), job("b")), changes=interleaved, caps={"t": cap})
+    assert broken(found) == invariants
 
 
 def test_two_jobs_of_one_key_are_found() -> None:

@@ -17,6 +17,8 @@ class Unavailable(Exception):
 
 class Fault(ABC):
     name: ClassVar[str]
+    #: Nobody reaches the store meanwhile.
+    is_outage: ClassVar[bool] = False
 
     def __init__(self, town: Deployment, dice: random.Random) -> None:
         self.town = town

@@ -14,6 +14,7 @@ from quill.store.call import script
 
 class StoreKilled(Fault):
     name = "store-killed"
+    is_outage = True
 
     def begin(self) -> str:
         self.first_pid = self.town.store_part.pid
@@ -29,6 +30,7 @@ class StoreKilled(Fault):
 
 class StoreFrozen(Fault):
     name = "store-frozen"
+    is_outage = True
 
     def begin(self) -> str:
         pid = self.town.store_part.pid
