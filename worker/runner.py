@@ -27,7 +27,7 @@ from quill.store import calls
 from quill.store.call import Call
 from quill.store.calls import Claim
 from quill.store.record import fault_json
-from quill.store.refusals import FenceError, RetriesSpent, StaleTicket, WorkerBusy
+from quill.store.refusals import FenceError, RetriesSpent, StaleTicket, WorkerBusy, WorkerKept
 from quill.store.run import Store
 from worker.engines.base import Delta, Engine, GenerationRequest, Handle, OnDelta, Sampling
 from worker.flusher import Flusher
@@ -94,6 +94,9 @@ class Runner:
             return
         except (StaleTicket, JobNotFound, Unavailable) as reason:
             _log.debug("ticket not used", action="skip_ticket", job_id=job_id, reason=reason.code)
+            if isinstance(reason, WorkerKept):
+                # Its other slots ask on, and with nobody else at the list would get this one again and again.
+                self._has_ended.wait(_RETRY_S)
             return
         with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=claim.attempt):
             _log.info("claimed", action="claim", wait_ms=claim.wait_ms)

@@ -2,6 +2,7 @@
 
 FenceError                     a worker's write was refused; it never reaches a caller
 ├── StaleTicket
+│   └── WorkerKept
 ├── Fenced
 ├── IllegalTransition
 ├── RetriesSpent
@@ -24,6 +25,12 @@ class StaleTicket(FenceError):
     """The ticket was overtaken: its job is claimed, ended or waits for a newer ticket."""
 
     code = "stale_ticket"
+
+
+class WorkerKept(StaleTicket):
+    """The worker is kept for another job, so this one went to others; ask slowly for further tickets."""
+
+    code = "worker_kept"
 
 
 class Fenced(FenceError):
@@ -64,6 +71,7 @@ BY_REFUSAL: dict[str, type[QuillError]] = {
     "ILLEGAL": IllegalTransition,
     "SPENT": RetriesSpent,
     "BUSY": WorkerBusy,
+    "KEPT": WorkerKept,
     "UNKNOWN": UnknownWorker,
     "CONFLICT": IdempotencyConflict,
     "FULL": QueueFull,

@@ -95,6 +95,21 @@ def test_every_way_out_makes_room_for_the_next(store: Store, way: str) -> None:
     assert under_way == busy(store) == CAP
 
 
+def test_capped_tenants_at_the_head_cost_no_pause(store: Store) -> None:
+    """However many there are, sweeps go on at once until the one behind them has the free slot."""
+    join(store, 61)
+    admit(store, tenant="last", cost_tokens=1_000_000)
+    for _ in range(2):
+        for number in range(60):
+            admit(store, tenant=f"capped{number}", max_running_jobs=1)
+    admit(store, tenant="last")
+    assert tickets(store) == 61
+    join(store, 62)
+    while store.run(calls.sweep()).next_due_ms == 0:
+        pass
+    assert tickets(store) == 62
+
+
 def test_nothing_is_left_of_a_cap_when_all_jobs_have_ended(store: Store) -> None:
     join(store, 10)
     for _ in range(6):

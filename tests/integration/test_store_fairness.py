@@ -9,6 +9,7 @@ import pytest
 from quill.job import JobClass, JobRequest
 from quill.states import State
 from quill.store import calls
+from quill.store.calls import Holding
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, RESULT, admit, claim, join
 
@@ -91,3 +92,54 @@ def test_a_class_that_has_waited_for_its_bound_is_served_next(store: Store) -> N
     assert served(store, 10) == {"b": 10}
     store.client.hincrby(tags, " served batch", -31_000)
     assert served(store, 3, costly) == {"a": 1, "b": 2}
+
+
+def reserve_much_and_use_little(store: Store) -> None:
+    """Ten costly reservations of a tenant that goes on move the clock; what they really use does not."""
+    join(store, 10)
+    fill(store, "early", 10, cost_tokens=32_000)
+    fill(store, "early", 60)
+    reserved = [claim(store) for _ in range(10)]
+    join(store, 1)
+    for held in reserved:
+        store.run(calls.finish(held, State.SUCCEEDED, RESULT, produced_tokens=100))
+
+
+def test_who_comes_later_waits_for_what_was_used_and_not_for_what_was_reserved(store: Store) -> None:
+    reserve_much_and_use_little(store)
+    fill(store, "late", 60)
+    assert served(store, 50)["late"] >= 20
+
+
+def test_a_class_that_comes_later_waits_for_what_was_used(store: Store) -> None:
+    interactive = JobRequest.model_validate({"prompt": "x", "class": JobClass.INTERACTIVE})
+    reserve_much_and_use_little(store)
+    fill(store, "late", 60, request=interactive)
+    assert served(store, 50)["late"] >= 30
+
+
+@pytest.mark.parametrize("end", ["ticketed", "running", "expired"])
+def test_a_job_that_ends_early_costs_what_it_used(store: Store, end: str) -> None:
+    join(store)
+    job_id = admit(store, tenant="early", cost_tokens=32_000)
+    if end == "expired":
+        store.client.zadd(f"{store.keys.namespace}:due", {job_id: 1})
+        store.run(calls.sweep())
+    else:
+        if end == "running":
+            claim(store)
+        store.run(calls.cancel(job_id, "early"))
+    fill(store, "early", 30)
+    fill(store, "late", 30)
+    assert served(store, 20) == pytest.approx({"early": 10, "late": 10}, abs=1)
+
+
+def test_a_cancelled_run_is_charged_what_it_was_known_to_have_produced(store: Store) -> None:
+    join(store)
+    job_id = admit(store, tenant="early", cost_tokens=32_000)
+    held = claim(store)
+    fill(store, "early", 30)
+    fill(store, "late", 30)
+    store.run(calls.renew("w", "{}", [Holding(held.job_id, held.attempt, held.token, 1000)]))
+    store.run(calls.cancel(job_id, "early"))
+    assert served(store, 20) == pytest.approx({"late": 15, "early": 5}, abs=1)

@@ -290,6 +290,18 @@ class Queue(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.store.run(calls.sweep())
         self._sync_with_sweep()
+        self._no_offered_slot_is_idle_while_jobs_wait()
+
+    def _offered(self) -> dict[str, int]:
+        """Slots of the workers that offer some."""
+        members = cast(dict[bytes, bytes], self.store.client.hgetall(self._key(f"members:{MODEL}")))
+        return {worker.decode(): int(slots) for worker, slots in members.items() if int(slots)}
+
+    def _no_offered_slot_is_idle_while_jobs_wait(self) -> None:
+        client, offered = self.store.client, self._offered()
+        taken = sum(len(self._members(f"held:{worker}")) for worker in offered)
+        room = sum(offered.values()) - taken - client.zcard(self._key(f"tickets:{MODEL}"))
+        assert room <= 0 or not client.exists(self._key(f"classes:{MODEL}"))
 
     @invariant()
     def every_job_is_where_its_state_says(self) -> None:
@@ -387,6 +399,22 @@ class Queue(RuleBasedStateMachine):
         client = self.store.client
         slots = [int(value) for value in client.hvals(self._key(f"members:{MODEL}"))]
         assert int(client.hget(self.store.keys.model(MODEL), "capacity") or 0) == sum(slots)
+
+    @invariant()
+    def who_runs_jobs_without_offering_slots_is_outside(self) -> None:
+        offered = self._offered()
+        holding = {worker for worker in WORKERS if self._members(f"held:{worker}")}
+        outside = set(self._members(f"outside:{MODEL}"))
+        assert outside & holding == holding - offered.keys()
+        assert not outside & offered.keys()
+
+    @invariant()
+    def no_ticket_on_the_list_is_stale(self) -> None:
+        client = self.store.client
+        for entry in cast(list[bytes], client.lrange(self.store.keys.ticket_list(MODEL), 0, -1)):
+            job_id, seq = parse_ticket(json.loads(entry)["headers"]["id"])
+            assert int(self._field(job_id, "seq")) == seq
+            assert client.zscore(self._key(f"tickets:{MODEL}"), job_id) is not None
 
     @invariant()
     def the_event_log_replays_to_the_states(self) -> None:

@@ -9,9 +9,19 @@ import pytest
 from quill.states import State
 from quill.store import calls
 from quill.store.calls import Claim
-from quill.store.refusals import StaleTicket, WorkerBusy
+from quill.store.refusals import StaleTicket, WorkerBusy, WorkerKept
 from quill.store.run import Store
-from tests.integration.jobs import MODEL, TENANT, admit, claim, join, outcome_of, state_of, ticket
+from tests.integration.jobs import (
+    MODEL,
+    TENANT,
+    admit,
+    claim,
+    join,
+    outcome_of,
+    seq_of,
+    state_of,
+    ticket,
+)
 
 
 @dataclass(frozen=True)
@@ -231,3 +241,55 @@ def test_whoever_is_swept_last_was_not_alone(store: Store) -> None:
         store.run(calls.sweep())
     assert state_of(store, last) is State.QUEUED
     assert Record(store, last).number("stalls") == 3
+
+
+def test_a_doubled_ticket_keeps_no_worker_waiting(store: Store) -> None:
+    """The job waits for w to be idle when v takes its ticket's double."""
+    join(store, 3)
+    admit(store)
+    claim(store)
+    (suspect,) = suspects(store, 1, stalls=3)
+    seq = seq_of_ticket(store, suspect)
+    with pytest.raises(WorkerBusy):
+        store.run(calls.claim(suspect, seq, "w", "t"))
+    join(store, 3, "v")
+    end(store, store.run(calls.claim(suspect, seq, "v", "t")))
+    assert capacity(store) == 6
+
+
+def test_a_worker_that_is_kept_is_told_to_ask_slowly(store: Store) -> None:
+    (suspect,) = suspects(store, 1, stalls=3)
+    join(store, 3)
+    ticketed = admit(store)
+    seq = seq_of(store, ticketed)
+    store.run(calls.claim(suspect, seq_of_ticket(store, suspect), "w", "t"))
+    with pytest.raises(WorkerKept):
+        store.run(calls.claim(ticketed, seq, "w", "t"))
+    assert state_of(store, ticketed) is State.QUEUED
+
+
+def test_lonely_suspects_get_every_worker(store: Store) -> None:
+    """A worker that is kept for one counts as much as one that is not."""
+    job_ids = suspects(store, 4, stalls=3)
+    for number in range(4):
+        join(store, 4, f"w{number}")
+        store.run(calls.sweep())
+        claim(store, worker=f"w{number}")
+    assert {state_of(store, job_id) for job_id in job_ids} == {State.RUNNING}
+
+
+def test_who_boards_a_forgotten_worker_was_not_alone_on_it(store: Store) -> None:
+    join(store, 3)
+    job_ids = [admit(store) for _ in range(3)]
+    claim(store)
+    store.client.zadd(store.keys.seen, {"w": 1})
+    store.run(calls.sweep())
+    claim(store)
+    (last,) = set(job_ids) - {job_id for job_id in job_ids if state_of(store, job_id) is State.RUNNING}
+    join(store, 1, "v")
+    claim(store)
+    assert state_of(store, last) is State.RUNNING
+    for job_id in job_ids:
+        Record(store, job_id).mark(stalls=2)
+    crash(store)
+    assert {state_of(store, job_id) for job_id in job_ids} == {State.QUEUED}

@@ -29,15 +29,16 @@ local function reply_to_celery(celery_id, state, outcome)
 end
 
 -- Writes the terminal state; from here on every key of the job has an end. The job has left its line and
--- its lease before.
-local function retire(id, job, state, outcome)
+-- its lease before. Its tenant is charged what it used, or what it is known to have produced.
+local function retire(id, job, state, outcome, used_tokens)
   local record = key('job', id)
   free_worker(id, job)
   make_room(id, job)
   if is_suspect(job) and redis.call('SREM', key('suspects', job.model), id) == 1 then
     admit_suspects(job.model, 1)
   end
-  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created')
+  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created', 'produced')
+  settle(job, used_tokens or tonumber(more[5] or 0))
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
   redis.call('PEXPIRE', record, ttl_ms)

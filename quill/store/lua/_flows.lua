@@ -8,12 +8,15 @@ local CLASS_WAIT_AT_MOST_MS = {interactive = 1000, standard = 5000, batch = 3000
 local BUSY_PERIOD_ENDS_MS = 60000
 
 -- A flow that gets work again starts at the clock, but not before its own last finish tag: leaving the
--- line for a moment earns nothing.
+-- line for a moment earns nothing. The clock has gone by what was reserved; where those who used less are behind it by
+-- now, it starts beside the first of them.
 local function activate(flows, member)
   if redis.call('ZSCORE', flows, member) then return false end
   local tags = flows .. ':tags'
   local known = redis.call('HMGET', tags, '', member)
-  redis.call('ZADD', flows, math.max(tonumber(known[1] or 0), tonumber(known[2] or 0)), member)
+  local clock = tonumber(known[1] or 0)
+  local first = tonumber(redis.call('ZRANGE', flows, 0, 0, 'WITHSCORES')[2] or clock)
+  redis.call('ZADD', flows, math.max(math.min(clock, first), tonumber(known[2] or 0)), member)
   redis.call('PERSIST', tags)
   return true
 end

@@ -13,9 +13,10 @@
 --   models                            SET     every model that was ever served
 --   model:<model>                     HASH    facts its workers published, capacity, last order number
 --   members:<model>                   HASH    worker -> slots, of the workers that may get tickets
+--   outside:<model>                   SET     workers that run jobs on slots which they do not offer
 --   seen                              ZSET    workers by when they were last heard of (ms)
---   worker:<worker>                   HASH    a worker's model, slots, last health report, the job it is
---                                             kept for, how many were aboard when it fell silent; expires
+--   worker:<worker>                   HASH    a worker's model, slots, last health report, the job it is kept for,
+--                                             how many were aboard when it fell silent; expires once it did
 --   classes:<model>                   ZSET    classes with waiting jobs by virtual start (fair share)
 --   tenants:<model>:<class>           ZSET    tenants with waiting jobs by virtual start (fair share)
 --   <either of the two>:tags          HASH    of the busy period: virtual clock, last finish tags, when it began,

@@ -35,7 +35,7 @@ end
 
 local function begin_lease(id, job, worker, lease_ms)
   redis.call('ZADD', key('leases', job.model), digits(NOW_MS + lease_ms), id)
-  redis.call('SADD', key('held', worker), id)
+  board(worker, job.model, id)
 end
 
 local function end_lease(id, job)
@@ -43,12 +43,17 @@ local function end_lease(id, job)
   redis.call('SREM', key('held', job.worker), id)
 end
 
--- Takes a queued job out of wherever it waits.
+local function ticket_of(id, seq, model)
+  return (string.gsub(TICKET, '%%(%u+)%%', {ID = id .. ':' .. seq, QUEUE = list_of(model)}))
+end
+
+-- Takes a queued job out of wherever it waits, and its ticket off the list unless a worker has that by now: whoever
+-- submits and cancels in a loop would fill the list otherwise.
 local function leave_line(id, job)
   redis.call('ZREM', key('due'), id)
-  local is_elsewhere = redis.call('ZREM', key('tickets', job.model), id) == 1
-    or redis.call('ZREM', key('delayed', job.model), id) == 1 or redis.call('ZREM', key('apart', job.model), id) == 1
-  if not is_elsewhere then
+  if redis.call('ZREM', key('tickets', job.model), id) == 1 then
+    redis.call('LREM', list_of(job.model), 1, ticket_of(id, job.seq, job.model))
+  elseif redis.call('ZREM', key('delayed', job.model), id) == 0 and redis.call('ZREM', key('apart', job.model), id) == 0 then
     redis.call('ZREM', line_of(job.model, job.class, job.tenant), id)
     left_line(job.model, job.class, job.tenant)
   end
@@ -98,22 +103,22 @@ local function pay(id, model, class, tenant, terms)
   if not has_paid then redis.call('HSET', key('job', id), 'charged', tenants_began .. ' ' .. classes_began) end
 end
 
+-- Takes the next job out of its line: nil if nobody is next, false if its tenant is at its cap.
 local function take_next(model)
-  for _ = 1, PUMP_AT_MOST do
-    local class = next_class(model)
-    if not class then return nil end
-    local tenant = redis.call('ZRANGE', key('tenants', model, class), 0, 0)[1]
-    local id, order = unpack(redis.call('ZPOPMIN', line_of(model, class, tenant)))
-    local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged', 'cap')
-    if take_place(id, tenant, tonumber(terms[4] or 0)) then
-      pay(id, model, class, tenant, terms)
-      note_turn(model, class)
-      left_line(model, class, tenant)
-      return id
-    end
+  local class = next_class(model)
+  if not class then return nil end
+  local tenant = redis.call('ZRANGE', key('tenants', model, class), 0, 0)[1]
+  local id, order = unpack(redis.call('ZPOPMIN', line_of(model, class, tenant)))
+  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged', 'cap')
+  if not take_place(id, tenant, tonumber(terms[4] or 0)) then
     redis.call('ZADD', line_of(model, class, tenant), order, id)
     sit_out(model, class, tenant)
+    return false
   end
+  pay(id, model, class, tenant, terms)
+  note_turn(model, class)
+  left_line(model, class, tenant)
+  return id
 end
 
 -- The share is of tokens really used; only until a job ends does what it reserved stand for them.
@@ -127,23 +132,27 @@ end
 
 local function room_of(model)
   local capacity = tonumber(redis.call('HGET', key('model', model), 'capacity') or 0)
-  return capacity - redis.call('ZCARD', key('tickets', model)) - redis.call('ZCARD', key('leases', model))
+  local inside = redis.call('ZCARD', key('leases', model)) - count_outside(model)
+  return capacity - redis.call('ZCARD', key('tickets', model)) - inside
 end
 
 local function push_ticket(id, model)
   local seq = redis.call('HINCRBY', key('job', id), 'seq', 1)
   redis.call('ZADD', key('tickets', model), digits(NOW_MS + TICKET_TERM_MS), id)
-  local blanks = {ID = id .. ':' .. seq, QUEUE = list_of(model)}
-  redis.call('LPUSH', list_of(model), (string.gsub(TICKET, '%%(%u+)%%', blanks)))
+  redis.call('LPUSH', list_of(model), ticket_of(id, seq, model))
 end
 
 -- Pushes one ticket a free slot. Answers whether it stopped at its bound with work left.
 local function pump(model)
   local room = room_of(model)
-  for _ = 1, math.min(room, PUMP_AT_MOST) do
+  for _ = 1, PUMP_AT_MOST do
+    if room <= 0 then return false end
     local id = take_next(model)
-    if not id then return false end
-    if redis.call('EXISTS', key('job', id)) == 1 then push_ticket(id, model) end
+    if id == nil then return false end
+    if id and redis.call('EXISTS', key('job', id)) == 1 then
+      push_ticket(id, model)
+      room = room - 1
+    end
   end
-  return room > PUMP_AT_MOST and redis.call('EXISTS', key('classes', model)) == 1
+  return room > 0 and redis.call('EXISTS', key('classes', model)) == 1
 end

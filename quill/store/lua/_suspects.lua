@@ -36,18 +36,21 @@ end
 
 local function kept_for(worker) return redis.call('HGET', key('worker', worker), 'kept_for') end
 
--- From here on the worker gets no other job.
+-- From here on the worker gets no other job. It stays a member, of no slots.
 local function keep_worker(worker, id, model)
   redis.call('HSET', key('worker', worker), 'kept_for', id)
-  redis.call('PEXPIRE', key('worker', worker), WORKER_TTL_MS)
-  withdraw_slots(worker, model)
+  if is_seen(worker) then
+    offer_slots(worker, model, 0)
+  else
+    redis.call('PEXPIRE', key('worker', worker), WORKER_TTL_MS)
+  end
 end
 
 -- The job that had a worker to itself, or waited for that, needs it no more.
 local function free_worker(id, job)
   if not must_run_alone(job) or not job.worker or kept_for(job.worker) ~= id then return end
-  redis.call('HDEL', key('worker', job.worker), 'kept_for')
-  if redis.call('ZSCORE', key('seen'), job.worker) then
-    offer_slots(job.worker, job.model, tonumber(redis.call('HGET', key('worker', job.worker), 'slots')))
-  end
+  local record = key('worker', job.worker)
+  redis.call('HDEL', record, 'kept_for')
+  local model, slots = unpack(redis.call('HMGET', record, 'model', 'slots'))
+  if is_seen(job.worker) and model then offer_slots(job.worker, model, tonumber(slots)) end
 end

@@ -44,7 +44,7 @@ end
 if replay_of ~= '' then
   redis.call('HSET', key('job', id), 'replay_of', replay_of)
   -- The letter is answered; whether this try ends better is the new job's story.
-  if redis.call('ZREM', key('dead', tenant), replay_of) == 1 then
+  if redis.call('ZREM', key('dead', tenant), replay_of) == 1 and redis.call('EXISTS', key('job', replay_of)) == 1 then
     redis.call('HSET', key('job', replay_of), 'replayed_as', id)
   end
 end

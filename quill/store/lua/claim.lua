@@ -3,7 +3,7 @@
 -- USES  keys, members, suspects, flows, caps, line, end
 -- KEYS  namespace
 -- ARGV  id, seq, worker, token, lease_ms, allowed_from, expired_fault
--- GIVES {OK, attempt, request, model, tenant, stream, wait_ms} claimed | {BUSY} to ask again soon: the job gets this worker to itself as soon as nothing else runs there | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job
+-- GIVES {OK, attempt, request, model, tenant, stream, wait_ms} claimed | {BUSY} to ask again soon: the job gets this worker to itself as soon as nothing else runs there | {KEPT} handed on: the worker is kept for another job and should be slow to ask for tickets | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job
 
 local BESIDE_A_SUSPECT_PAUSE_MS = 500
 
@@ -25,16 +25,18 @@ local has_ticket = redis.call('ZSCORE', key('tickets', job.model), id)
 if not is_allowed(job.state, allowed_from) or job.seq ~= seq or not has_ticket then return {'STALE'} end
 
 -- Not here: it may run on another worker.
-local function hand_on(pause_ms)
+local function hand_on(reply, pause_ms)
   redis.call('ZREM', key('tickets', job.model), id)
   return_to_line(id, job, pause_ms)
   pump(job.model)
-  return {'STALE'}
+  return reply
 end
 
 local kept = kept_for(worker)
-if kept and kept ~= id then return hand_on() end
+if kept and kept ~= id then return hand_on({'KEPT'}) end
 if must_run_alone(job) then
+  -- A doubled ticket: the worker that the first one waits at is not needed any more.
+  if job.worker ~= worker then free_worker(id, job) end
   keep_worker(worker, id, job.model)
   job.worker = worker
   redis.call('HSET', record, 'worker', worker)
@@ -43,17 +45,18 @@ if must_run_alone(job) then
     return {'BUSY'}
   end
 elseif is_suspect(job) and is_beside_a_suspect(worker, job.model) then
-  return hand_on(BESIDE_A_SUSPECT_PAUSE_MS)
+  return hand_on({'STALE'}, BESIDE_A_SUSPECT_PAUSE_MS)
 end
 
 local start_by_ms = redis.call('ZSCORE', key('due'), id)
-leave_line(id, job)
+redis.call('ZREM', key('tickets', job.model), id)
 if start_by_ms and tonumber(start_by_ms) <= NOW_MS then
   retire(id, job, 'expired', expired_fault)
   pump(job.model)
   return {'STALE'}
 end
 
+if start_by_ms then redis.call('ZREM', key('due'), id) end
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 redis.call('HSET', record, 'state', 'running', 'token', token, 'worker', worker, 'produced', 0,
   'started', digits(NOW_MS))

@@ -28,8 +28,7 @@ else
 end
 for i = 10, #ARGV, 2 do write_piece(id, attempt, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', key('job', id), 'produced', produced)
-settle(job, tonumber(used_tokens))
-retire(id, job, to_state, outcome)
+retire(id, job, to_state, outcome, tonumber(used_tokens))
 note_run(job)
 local recent = key('recent', job.model)
 local kept = redis.call('LPUSH', recent, measures)

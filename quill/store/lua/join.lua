@@ -11,10 +11,12 @@ local facts = key('model', model)
 redis.call('SADD', key('models'), model)
 redis.call('HSET', facts, unpack(ARGV, 7))
 if tokenizer ~= '' then redis.call('SET', key('tokenizer', tokenizer_digest), tokenizer, 'NX') end
+local before = redis.call('HGET', key('worker', worker), 'model')
+if before and before ~= model then withdraw_slots(worker, before) end
 redis.call('HSET', key('worker', worker), 'model', model, 'slots', slots, 'report', report,
   'seen', digits(NOW_MS))
 redis.call('HDEL', key('worker', worker), 'aboard')
-redis.call('PEXPIRE', key('worker', worker), WORKER_TTL_MS)
+redis.call('PERSIST', key('worker', worker))
 redis.call('ZADD', key('seen'), digits(NOW_MS), worker)
 local capacity = offer_slots(worker, model, kept_for(worker) and 0 or tonumber(slots))
 pump(model)

@@ -7,5 +7,5 @@
 
 local worker, model = unpack(ARGV)
 
-redis.call('HSET', key('worker', worker), 'slots', 0)
+if is_seen(worker) then redis.call('HSET', key('worker', worker), 'slots', 0) end
 return {'OK', withdraw_slots(worker, model)}

@@ -8,10 +8,9 @@
 local worker, lease_ms, report = unpack(ARGV, 1, 3)
 local record = key('worker', worker)
 
-if not redis.call('ZSCORE', key('seen'), worker) then return {'UNKNOWN'} end
+if not is_seen(worker) or redis.call('HEXISTS', record, 'model') == 0 then return {'UNKNOWN'} end
 redis.call('ZADD', key('seen'), digits(NOW_MS), worker)
 redis.call('HSET', record, 'report', report, 'seen', digits(NOW_MS))
-redis.call('PEXPIRE', record, WORKER_TTL_MS)
 
 local reply = {'OK'}
 for i = 4, #ARGV, 4 do

@@ -86,14 +86,16 @@ local function expire_unstarted()
   end
 end
 
+-- Nobody waits for it, and a great many may be due at once: it has a budget of its own.
 local function drop_listings()
-  for _, entry in ipairs(overdue(key('expiry'))) do
+  local entries = redis.call('ZRANGE', key('expiry'), '-inf', digits(NOW_MS), 'BYSCORE', 'LIMIT', 0, limit)
+  for _, entry in ipairs(entries) do
     local id, tenant = string.match(entry, '^(%S+) (%S+)$')
     redis.call('ZREM', key('owned', tenant), id)
     redis.call('ZREM', key('dead', tenant), id)
     redis.call('ZREM', key('expiry'), entry)
-    moved = moved + 1
   end
+  return #entries
 end
 
 local soonest = NOW_MS + 1000
@@ -102,21 +104,24 @@ local function consider(index, delay_ms)
   if first then soonest = math.min(soonest, tonumber(first) + delay_ms) end
 end
 
+local models = redis.call('SMEMBERS', key('models'))
 if not is_spared then forget_silent_workers() end
-expire_unstarted()
-drop_listings()
-local has_more = false
-for _, model in ipairs(redis.call('SMEMBERS', key('models'))) do
+for _, model in ipairs(models) do
   if not is_spared then reclaim_leases(model) end
   reclaim_tickets(model)
   end_pauses(model)
   admit_suspects(model, limit)
+end
+expire_unstarted()
+local dropped = drop_listings()
+local has_more = dropped >= limit
+for _, model in ipairs(models) do
   has_more = pump(model) or has_more
   if not is_spared then consider(key('leases', model), 0) end
   consider(key('tickets', model), 0)
   consider(key('delayed', model), 0)
 end
-if has_more or moved >= limit then return {'OK', 0, moved} end
+if has_more or moved >= limit then return {'OK', 0, moved + dropped} end
 if is_spared then soonest = math.min(soonest, spared_until) else consider(key('seen'), silent_ms) end
 consider(key('due'), 0)
-return {'OK', math.max(soonest - NOW_MS, 1), moved}
+return {'OK', math.max(soonest - NOW_MS, 1), moved + dropped}
