@@ -17,8 +17,8 @@ GENERATE_TASK = "quill.generate"
 #: A pickle runs code when it is read; nothing of ours ever reads one.
 ACCEPTED_CONTENT = ("json",)
 
-_BODY: list[object] = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-
+_ARGUMENTS: list[object] = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+_BODY = base64.b64encode(json.dumps(_ARGUMENTS).encode()).decode()
 
 #: A sentinel that does not answer within this is passed over for the next.
 _SENTINEL_TIMEOUT_S = 1.0
@@ -47,8 +47,8 @@ def broker_place(redis_url: str) -> tuple[str, dict[str, Any]]:
     }
 
 
-def ticket_template() -> str:
-    """A ticket as JSON with two blanks, `%ID%` and `%QUEUE%`, which the store fills in when it pushes one.
+def ticket(task_id: str, queue: str) -> dict[str, Any]:
+    """A ticket, whose ``task_id`` is all that is its own.
 
     Message protocol 2 (docs.celeryq.dev, "Message Protocol") in kombu's virtual-transport envelope. A
     contract test compares every field with what the pinned Celery sends.
@@ -56,7 +56,7 @@ def ticket_template() -> str:
     headers: dict[str, object] = {
         "lang": "py",
         "task": RUN_TASK,
-        "id": "%ID%",
+        "id": task_id,
         "shadow": None,
         "eta": None,
         "expires": None,
@@ -64,7 +64,7 @@ def ticket_template() -> str:
         "group_index": None,
         "retries": 0,
         "timelimit": [None, None],
-        "root_id": "%ID%",
+        "root_id": task_id,
         "parent_id": None,
         "argsrepr": "()",
         "kwargsrepr": "{}",
@@ -75,22 +75,26 @@ def ticket_template() -> str:
         "stamps": {},
     }
     properties = {
-        "correlation_id": "%ID%",
+        "correlation_id": task_id,
         "reply_to": "",
         "delivery_mode": 2,
-        "delivery_info": {"exchange": "", "routing_key": "%QUEUE%"},
+        "delivery_info": {"exchange": "", "routing_key": queue},
         "priority": 0,
         "body_encoding": "base64",
-        "delivery_tag": "%ID%",
+        "delivery_tag": task_id,
     }
-    envelope = {
-        "body": base64.b64encode(json.dumps(_BODY).encode()).decode(),
+    return {
+        "body": _BODY,
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": headers,
         "properties": properties,
     }
-    return json.dumps(envelope, separators=(",", ":"))
+
+
+def ticket_template() -> str:
+    """A ticket as JSON with two blanks, which the store fills in when it pushes one."""
+    return json.dumps(ticket("%ID%", "%QUEUE%"), separators=(",", ":"))
 
 
 def parse_ticket(task_id: str) -> tuple[str, int]:

@@ -23,6 +23,7 @@ QuillError
 │   ├── EngineClosed
 │   ├── EngineFault
 │   ├── EngineLost
+│   ├── RequestUnreadable
 │   ├── RunTimedOut
 │   └── PoisonJob
 └── OutcomeError               what the SDK raises for a job that did not succeed
@@ -209,6 +210,13 @@ class EngineLost(EngineError):
     """The engine's device failed and does not answer any more. Its worker is replaced."""
 
     code = "engine_lost"
+    retryable = True
+
+
+class RequestUnreadable(EngineError):
+    """The job was taken by a newer release than its workers'. Upgrade the workers, then replay it."""
+
+    code = "request_unreadable"
     retryable = True
 
 

@@ -16,6 +16,7 @@ MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 
 DEFAULT_MAX_TOKENS = 512
+DEFAULT_MAX_RETRIES = 3
 
 
 class JobClass(StrEnum):
@@ -29,7 +30,14 @@ class JobClass(StrEnum):
 class Wire(BaseModel):
     """Strict both ways: an unknown field or a near-miss of a type is an error, never a guess."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        # What was given may be a prompt.
+        hide_input_in_errors=True,
+    )
 
 
 class Message(Wire):
@@ -59,7 +67,10 @@ class JobRequest(Wire):
         default=None, gt=0, le=86_400, description="Stop a run that takes longer; the job keeps what it has."
     )
     max_retries: int = Field(
-        default=3, ge=0, le=20, description="New tries after failures that another try may not meet."
+        default=DEFAULT_MAX_RETRIES,
+        ge=0,
+        le=20,
+        description="New tries after failures that another try may not meet.",
     )
     result_ttl_s: float | None = Field(
         default=None, ge=1, le=30 * 86_400, description="Keep the ended job for so long, if the service does."

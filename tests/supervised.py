@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from quill.settings import Settings
 from quill.supervision.child import stop_together, watch
+from quill.supervision.ending import Ending
 from quill.supervision.worker import WorkerChild
 from tests.valkey import ValkeyServer
 
@@ -23,12 +24,12 @@ def supervised_workers(valkey: ValkeyServer, count: int, **settings: object) -> 
     ]
     for child in children:
         child.start()
-    ending = threading.Event()
+    ending = Ending()
     watcher = threading.Thread(target=watch, args=(children, ending))
     watcher.start()
     try:
         yield
     finally:
-        ending.set()
+        ending.request()
         watcher.join()
-        stop_together(children, 10)
+        stop_together(children, 10, ending)

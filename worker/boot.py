@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import sys
 import time
 import zlib
@@ -30,7 +32,7 @@ from worker.holdings import Holdings
 from worker.keeper import Keeper
 from worker.runner import Backoff, Runner
 from worker.stops import Stops
-from worker.watchdog import Watchdog
+from worker.watchdog import Watchdog, end_with_threads
 
 _log = structlog.get_logger(__name__)
 
@@ -132,6 +134,12 @@ def create_worker(
     return worker
 
 
+def end_at_once_when_told() -> None:
+    """Until it serves. As process 1 of a container it would not end by a signal without a handler."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+
+
 def check_patiently(store: Store, settings: WorkerSettings) -> None:
     """Waits for a store that is away. Raises ``StoreUnfit``."""
     while True:
@@ -154,6 +162,8 @@ def boot(settings: WorkerSettings, make_engine: Callable[[WorkerSettings], Engin
 
     ``make_engine`` is for benchmarks, which look into an engine of their own.
     """
+    end_at_once_when_told()
+    end_with_threads()
     configure(settings)
     hush_root_warning()
     worker_id = settings.worker_id or new_worker_id()

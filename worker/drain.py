@@ -28,20 +28,27 @@ class Drain:
         self._holdings = holdings
         self._keeper = keeper
         self._grace_s = grace_s
-        self._has_begun = threading.Event()
+        # Plain attributes: a signal may interrupt the very code that holds an event's lock.
+        self._has_begun = False
         #: Nothing runs here any more.
         self.is_done = threading.Event()
         self._has_ended = False
-        self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="quill-drain", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def begin(self) -> None:
-        """The second time it ends the grace. Only sets flags: signal handlers may call it."""
-        if self._has_begun.is_set():
+        """The second time it ends the grace. Signal handlers may call it."""
+        if self._has_begun:
             self._grace_s = 0.0
-        self._has_begun.set()
+        self._has_begun = True
+
+    def close(self) -> None:
+        """This worker takes no more jobs."""
+        Reception.is_over = True
+        self._holdings.close()
+        self._keeper.drain()
 
     @property
     def patience_s(self) -> float:
@@ -50,17 +57,15 @@ class Drain:
 
     def stop(self) -> None:
         self._has_ended = True
-        self._has_begun.set()
         self._thread.join()
 
     def _run(self) -> None:
-        self._has_begun.wait()
-        if self._has_ended:
-            return
+        while not self._has_begun:
+            if self._has_ended:
+                return
+            time.sleep(_LOOK_S)
         _log.info("takes no more jobs", action="drain", running=len(self._holdings.snapshot()))
-        Reception.is_over = True
-        self._holdings.close()
-        self._keeper.drain()
+        self.close()
         if not self._is_idle_within(lambda: self._grace_s):
             _log.warning("hands back what has not ended in time", action="hand_back", grace_s=self._grace_s)
             self._holdings.hand_back()
@@ -71,7 +76,7 @@ class Drain:
 
     def _is_idle_within(self, patience_s: Callable[[], float]) -> bool:
         began_s = time.monotonic()
-        while Reception.is_waiting or self._holdings.snapshot():
+        while Reception.is_waiting or state.reserved_requests or self._holdings.snapshot():
             if time.monotonic() - began_s > patience_s():
                 return False
             time.sleep(_LOOK_S)

@@ -14,13 +14,18 @@ from quill.store import calls
 from quill.store.calls import Chunk, Claim
 from quill.store.run import Store
 from worker.engines.base import Delta, OnDelta
+from worker.holdings import AttemptKey
 
 _log = structlog.get_logger(__name__)
 
 
+def _key(owner: Claim | Chunk) -> AttemptKey:
+    return owner.job_id, owner.attempt
+
+
 @dataclass(slots=True)
 class _Pending:
-    """A job's output that is in no chunk yet; it merges, so its size is bounded by the answer's."""
+    """An attempt's output that is in no chunk yet; it merges, so its size is bounded by the answer's."""
 
     claim: Claim
     text: list[str] = field(default_factory=list)
@@ -43,13 +48,13 @@ class _Pending:
 
 class Flusher:
     def __init__(
-        self, store: Store, period_s: float, ttl_s: float, on_fenced: Callable[[list[str]], object]
+        self, store: Store, period_s: float, ttl_s: float, on_fenced: Callable[[list[Chunk]], object]
     ) -> None:
         self._store = store
         self._period_s = period_s
         self._ttl_s = ttl_s
         self._on_fenced = on_fenced
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[AttemptKey, _Pending] = {}
         #: Guards the buffers; held for moments, since the engine's thread takes it for every token.
         self._buffers = threading.Lock()
         #: Held during a write, so that a job's tail never overtakes what is under way.
@@ -58,7 +63,7 @@ class Flusher:
         self._unwritten: list[Chunk] = []
         self._is_away = False
         self._has_ended = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="flusher", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="quill-flusher", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -68,10 +73,10 @@ class Flusher:
         self._thread.join()
 
     def open(self, claim: Claim) -> OnDelta:
-        """Gives the function that the engine calls with this job's output."""
+        """Gives the function that the engine calls with this attempt's output."""
         pending = _Pending(claim)
         with self._buffers:
-            self._pending[claim.job_id] = pending
+            self._pending[_key(claim)] = pending
 
         def on_delta(delta: Delta) -> None:
             with self._buffers:
@@ -81,13 +86,13 @@ class Flusher:
         return on_delta
 
     def close(self, claim: Claim) -> list[Chunk]:
-        """Ends a job's output and gives what is not written yet, for `finish` to write."""
+        """Ends an attempt's output and gives what is not written yet, for `finish` to write."""
         with self._writing:
             with self._buffers:
-                pending = self._pending.pop(claim.job_id, None)
+                pending = self._pending.pop(_key(claim), None)
                 last = pending.take() if pending else []
-            left = [chunk for chunk in self._unwritten if chunk.job_id == claim.job_id]
-            self._unwritten = [chunk for chunk in self._unwritten if chunk.job_id != claim.job_id]
+            left = [chunk for chunk in self._unwritten if _key(chunk) == _key(claim)]
+            self._unwritten = [chunk for chunk in self._unwritten if _key(chunk) != _key(claim)]
         return [*left, *last]
 
     def _loop(self) -> None:

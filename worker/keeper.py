@@ -49,7 +49,7 @@ class Keeper:
         self._wake = threading.Event()
         #: The store does not answer.
         self.is_away = False
-        self._thread = threading.Thread(target=self._loop, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="quill-keeper", daemon=True)
 
     def start(self) -> None:
         """Waits for the store once, so that a worker which is ready is also known."""
@@ -57,7 +57,7 @@ class Keeper:
         self._thread.start()
 
     def drain(self) -> None:
-        """Takes the slots back but goes on renewing. Only sets flags: signal handlers may call it."""
+        """Takes the slots back but goes on renewing."""
         self._is_draining.set()
         self._wake.set()
 

@@ -21,7 +21,7 @@ from quill.errors import (
     Unavailable,
 )
 from quill.ids import new_token
-from quill.job import JobResult, Usage
+from quill.job import JobRequest, JobResult, Usage
 from quill.states import State
 from quill.store import calls
 from quill.store.call import Call
@@ -40,8 +40,6 @@ T = TypeVar("T")
 
 _NOTHING_USED = Usage(prompt_tokens=0, completion_tokens=0)
 _RETRY_S = 0.25
-#: A ticket that could not be claimed for this long is overdue and has been replaced by a newer one.
-_CLAIM_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +102,19 @@ class Runner:
                 self._run_claimed(job)
 
     def _claim(self, job_id: str, seq: int) -> Claim:
-        """Raises ``StaleTicket``, ``JobNotFound`` or ``Unavailable``; ``WorkerBusy`` if this worker stops."""
+        """Raises ``StaleTicket`` or ``JobNotFound``; ``WorkerBusy`` or ``Unavailable`` when this worker ends.
+
+        It asks however long the store is away: that may have made the claim already, or find it in its
+        buffers when it wakes up, and then nobody else gets the job until the lease ends.
+        """
         call = calls.claim(job_id, seq, self._worker_id, new_token())
         while True:
             try:
-                return self._patiently(call, until_s=time.monotonic() + _CLAIM_PATIENCE_S)
+                return self._patiently(call)
             except WorkerBusy:
+                self._has_ended.wait(_RETRY_S)
                 if self._holdings.is_closed:
                     raise
-                self._has_ended.wait(_RETRY_S)
 
     def _decline(self, job_id: str, seq: int) -> None:
         try:
@@ -126,9 +128,10 @@ class Runner:
         claim = job.claim
         clock = _Clock(self._flusher.open(claim) if claim.is_streaming else None)
         try:
-            handle = self._engine.submit(generation_of(claim), clock.on_delta)
+            request = claim.request
+            handle = self._engine.submit(generation_of(request), clock.on_delta)
             job.attach(handle)
-            result = _within(claim.request.run_timeout_s, handle)
+            result = _within(request.run_timeout_s, handle)
         except EngineClosed:
             self._release(claim)
             return
@@ -146,10 +149,7 @@ class Runner:
             return
         if result.finish_reason == "cancelled":
             _log.info("stopped", action="stop", tokens=result.usage.completion_tokens)
-            if job.is_handed_back:
-                self._release(claim)
-            else:  # others own the job now: its end is not ours to write
-                self._flusher.close(claim)
+            self._release(claim)
             return
         if result.finish_reason == "timeout":
             outcome = fault_json(RunTimedOut, result)
@@ -169,10 +169,13 @@ class Runner:
         )
 
     def _release(self, claim: Claim) -> None:
+        """Whoever had it stopped: unless it has ended or is another's by now, it goes on elsewhere."""
         self._flusher.close(claim)
         try:
             self._patiently(calls.release(claim))
-        except (FenceError, JobNotFound, Unavailable) as reason:
+        except (FenceError, JobNotFound) as reason:
+            _log.debug("not ours any more", action="release_refused", reason=reason.code)
+        except Unavailable as reason:
             _log.warning("could not be handed back", action="release_refused", reason=reason.code)
         else:
             _log.info("handed back", action="release")
@@ -215,13 +218,16 @@ class Runner:
         else:
             _log.info("finished", action="finish", state=state.value, tokens=usage.completion_tokens)
 
-    def _patiently(self, call: Call[T], until_s: float = float("inf")) -> T:
-        """Repeats a call while the store is away: every script may be repeated."""
+    def _patiently(self, call: Call[T]) -> T:
+        """Repeats a call while the store is away: every script may be repeated.
+
+        Raises ``Unavailable`` when this worker ends.
+        """
         while True:
             try:
                 return self._store.run(call)
             except Unavailable:
-                if time.monotonic() > until_s or self._has_ended.wait(_RETRY_S):
+                if self._has_ended.wait(_RETRY_S):
                     raise
 
 
@@ -259,8 +265,7 @@ class _Clock:
             self._forward(delta)
 
 
-def generation_of(claim: Claim) -> GenerationRequest:
-    request = claim.request
+def generation_of(request: JobRequest) -> GenerationRequest:
     sampling = Sampling(
         max_tokens=request.max_tokens,
         temperature=request.temperature,

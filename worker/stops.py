@@ -29,7 +29,7 @@ class Stops:
         self._key = store.keys.stops(worker_id)
         self._holdings = holdings
         self._has_ended = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="stops", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="quill-stops", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -48,4 +48,4 @@ class Stops:
             if message:
                 job_id = message[1].decode()
                 _log.info("stops a cancelled job", action="stop", job_id=job_id)
-                self._holdings.stop([job_id])
+                self._holdings.cancel(job_id)

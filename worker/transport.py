@@ -1,7 +1,7 @@
 """kombu's Redis transport, except that an entry which is no ticket is dropped and counted.
 
-Stock Celery ends its process at the first list entry that it cannot decode, so one LPUSH of garbage would
-stop a fleet.
+Stock Celery ends its process at the first list entry that it cannot decode, or at one odd field of it, so one
+LPUSH of garbage would stop a fleet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
-from quill.broker import RUN_TASK, parse_ticket
+from quill.broker import RUN_TASK, parse_ticket, ticket
 
 _log = structlog.get_logger(__name__)
 
@@ -36,22 +36,18 @@ class Reception:
     answered_s = 0.0
 
 
-def decoded_ticket(entry: bytes | str) -> dict[str, Any] | None:
-    """The message, or ``None`` for an entry that no worker of ours could run."""
+def decoded_ticket(entry: bytes | str, queue: str) -> dict[str, Any] | None:
+    """The message, or ``None`` for an entry that no worker of ours could run.
+
+    Only the task's id is taken from the entry; whatever else stands there, Celery sees what we would write.
+    """
     try:
-        message = json.loads(entry)
-        headers, properties = message["headers"], message["properties"]
-        parse_ticket(headers["id"])
-        is_ticket = (
-            headers["task"] == RUN_TASK
-            and message["content-type"] == "application/json"
-            and isinstance(message["body"], str)
-            and isinstance(properties["delivery_tag"], str)
-            and isinstance(properties["delivery_info"]["routing_key"], str)
-        )
+        headers = json.loads(entry)["headers"]
+        task, task_id = headers["task"], headers["id"]
+        parse_ticket(task_id)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return message if is_ticket else None
+    return ticket(task_id, queue) if task == RUN_TASK else None
 
 
 class Channel(redis.Channel):
@@ -66,9 +62,9 @@ class Channel(redis.Channel):
         """
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        if Reception.is_over:
-            return
-        super()._brpop_start(timeout)
+        if not Reception.is_over:
+            super()._brpop_start(timeout)
+        # Also once it is over: kombu gives up a request whose answer does not come, and says so nowhere else.
         Reception.is_waiting = bool(self._in_poll)
 
     def _brpop_read(self, **options: Any) -> bool:
@@ -84,7 +80,7 @@ class Channel(redis.Channel):
                 raise Empty
             queue = reply[0].decode().rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
-            message = decoded_ticket(reply[1])
+            message = decoded_ticket(reply[1], queue)
             if message is None:
                 DroppedTickets.count += 1
                 _log.warning("dropped a list entry that is no ticket", action="drop_ticket", queue=queue)

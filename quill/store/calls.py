@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from quill.errors import JobCancelled, JobExpired, PoisonJob
-from quill.job import Job, JobRequest
+from quill.errors import JobCancelled, JobExpired, PoisonJob, RequestUnreadable
+from quill.job import DEFAULT_MAX_RETRIES, Job, JobRequest
 from quill.pricing import ModelFacts
 from quill.settings import LEASE_MS, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
 from quill.states import State, allowed_from
 from quill.store.call import Call, Reply
-from quill.store.record import fault_json, job_of
+from quill.store.record import fault_json, job_of, request_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,22 @@ class Claim:
     token: str
     model: str
     tenant: str
-    request: JobRequest
+    request_json: bytes
     is_streaming: bool
     #: From admission to this claim.
     wait_ms: int
+
+    @property
+    def request(self) -> JobRequest:
+        """Parsed anew each time. Raises ``RequestUnreadable``."""
+        return request_of(self.request_json)
+
+    @property
+    def max_retries(self) -> int:
+        try:
+            return self.request.max_retries
+        except RequestUnreadable:
+            return DEFAULT_MAX_RETRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +116,9 @@ def _allowed(script: str, target: State) -> str:
     return ",".join(sorted(allowed_from(script, target)))
 
 
-def _ids(_: str, reply: Reply) -> list[str]:
-    return [job_id.decode() for job_id in reply]
+def _named(things: Sequence[T]) -> Callable[[str, Reply], list[T]]:
+    """Those of ``things`` whose places, from 1, a script answers with."""
+    return lambda _, places: [things[place - 1] for place in places]
 
 
 def admit(submission: Submission) -> Call[Admission]:
@@ -152,7 +168,7 @@ def claim(job_id: str, seq: int, worker: str, token: str) -> Call[Claim]:
             token=token,
             model=model.decode(),
             tenant=tenant.decode(),
-            request=JobRequest.model_validate_json(request),
+            request_json=request,
             is_streaming=stream == b"1",
             wait_ms=wait_ms,
         )
@@ -166,20 +182,20 @@ def decline(job_id: str, seq: int) -> Call[None]:
     return Call("decline", (job_id, seq), lambda _, __: None)
 
 
-def renew(worker: str, report: str, held: Iterable[Holding]) -> Call[list[str]]:
-    """Gives the jobs that the worker must stop. Raises ``UnknownWorker``."""
+def renew(worker: str, report: str, held: Sequence[Holding]) -> Call[list[Holding]]:
+    """Gives those that the worker must stop. Raises ``UnknownWorker``."""
     flat = [value for job in held for value in (job.job_id, job.attempt, job.token, job.produced_tokens)]
-    return Call("renew", (worker, LEASE_MS, report, *flat), _ids)
+    return Call("renew", (worker, LEASE_MS, report, *flat), _named(held))
 
 
-def emit(chunks: Iterable[Chunk], ttl_s: float) -> Call[list[str]]:
-    """Gives the jobs that the worker must stop."""
+def emit(chunks: Sequence[Chunk], ttl_s: float) -> Call[list[Chunk]]:
+    """Gives those that were refused; the worker must stop their attempts."""
     flat = [
         value
         for chunk in chunks
         for value in (chunk.job_id, chunk.attempt, chunk.token, chunk.number, chunk.data)
     ]
-    return Call("emit", (round(ttl_s * 1000), *flat), _ids)
+    return Call("emit", (round(ttl_s * 1000), *flat), _named(chunks))
 
 
 def finish(
@@ -231,7 +247,7 @@ def retry(held: Claim, *, base_s: float, pause_at_most_s: float, draw: float) ->
         held.attempt,
         held.token,
         _allowed("retry", State.QUEUED),
-        held.request.max_retries,
+        held.max_retries,
         round(base_s * 1000),
         round(pause_at_most_s * 1000),
         draw,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from quill.job import Job, JobRequest
 from quill.states import State
 from quill.store.call import Call, Reply
-from quill.store.record import job_of
+from quill.store.record import job_of, request_of
 
 
 class Listing(StrEnum):
@@ -44,7 +44,7 @@ def request(tenant: str, job_id: str) -> Call[tuple[Job, JobRequest] | None]:
 
     def parse(_: str, reply: Reply) -> tuple[Job, JobRequest] | None:
         entry = reply[0]
-        return entry and (job_of(job_id, entry), JobRequest.model_validate_json(entry[1]))
+        return entry and (job_of(job_id, entry), request_of(entry[1]))
 
     return Call("read", (tenant, job_id), parse)
 

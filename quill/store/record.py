@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from quill.errors import QuillError
+from pydantic import ValidationError
+
+from quill.errors import QuillError, RequestUnreadable
 from quill.job import Job, JobClass, JobFault, JobRequest, JobResult, Shortfall
 from quill.states import State
 from quill.store.call import Reply
@@ -51,8 +53,17 @@ def job_of(job_id: str, entry: Reply) -> Job:
         error=error,
         replay_of=_text(fields.get(b"replay_of")),
         replayed_as=_text(fields.get(b"replayed_as")),
-        metadata=JobRequest.model_validate_json(request).metadata,
+        # Whoever only looks may be older than who took the request.
+        metadata=JobRequest.model_validate_json(request, extra="ignore").metadata,
     )
+
+
+def request_of(stored: bytes) -> JobRequest:
+    """Raises ``RequestUnreadable``: a field that is not known here may change what the caller wants."""
+    try:
+        return JobRequest.model_validate_json(stored)
+    except ValidationError:
+        raise RequestUnreadable from None
 
 
 def fault_json(error: type[QuillError] | QuillError, partial: JobResult | None = None) -> str:

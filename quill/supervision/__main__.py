@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 
 import structlog
 
@@ -13,6 +11,7 @@ from quill.log import configure
 from quill.settings import SupervisorSettings
 from quill.supervision.child import stop_together, watch
 from quill.supervision.devices import NoDevice, pinned
+from quill.supervision.ending import Ending
 from quill.supervision.worker import WorkerChild
 
 _log = structlog.get_logger(__name__)
@@ -29,15 +28,14 @@ def main() -> int:
     except NoDevice as error:
         print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
         return 2
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
+    ending = Ending()
+    ending.listen()
     children = [WorkerChild(settings, os.environ | environment) for environment in environments]
     for child in children:
         child.start()
     _log.info("watches its workers", action="supervise", workers=len(children))
     watch(children, ending)
-    stop_together(children, settings.drain_s + _END_S)
+    stop_together(children, settings.drain_s + _END_S, ending)
     return 0
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import structlog
+
+from quill.supervision.ending import Ending
+
+_log = structlog.get_logger(__name__)
 
 _POLL_S = 0.05
 _RESTART_FIRST_S = 0.5
 _RESTART_AT_MOST_S = 30.0
 #: A process that lived this long has earned a quick restart.
 _STABLE_S = 30.0
+#: Between two looks: this process stood still, and whoever it watches surely did too.
+_PAUSE_S = 10.0
+#: What dies so soon after such a pause may have died of it.
+_AFTER_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
@@ -27,6 +36,8 @@ class Child:
     pause_s: float = _RESTART_FIRST_S
     restart_at_s: float | None = None
     restarts: int = 0
+    looked_s: float = 0.0
+    resumed_s: float = float("-inf")
 
     def start(self) -> None:
         # Out of the terminal's group: Ctrl-C reaches the supervisor, which stops the parts in order.
@@ -36,7 +47,7 @@ class Child:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
         )
-        self.started_s = time.monotonic()
+        self.started_s = self.looked_s = time.monotonic()
         self.restart_at_s = None
 
     @property
@@ -46,49 +57,71 @@ class Child:
     def note_death(self) -> None:
         """Called once when it was found dead."""
 
+    @property
+    def was_paused(self) -> bool:
+        return time.monotonic() - self.resumed_s < _AFTER_PAUSE_S
+
     def keep_alive(self) -> None:
         """Restarts it with exponential backoff if it has died."""
         now_s = time.monotonic()
+        if now_s - self.looked_s > _PAUSE_S:
+            self.resumed_s = now_s
+        self.looked_s = now_s
         if self.is_running:
             return
         if self.restart_at_s is None:
             if now_s - self.started_s > _STABLE_S:
                 self.pause_s = _RESTART_FIRST_S
-            self.restart_at_s = now_s + self.pause_s
-            self.pause_s = min(self.pause_s * 2, _RESTART_AT_MOST_S)
+            self.postpone()
             self.note_death()
         elif now_s >= self.restart_at_s:
             self.restarts += 1
             self.start()
 
+    def postpone(self) -> None:
+        """The next start is after a pause, which doubles each time."""
+        self.restart_at_s = time.monotonic() + self.pause_s
+        self.pause_s = min(self.pause_s * 2, _RESTART_AT_MOST_S)
+
     def terminate(self) -> None:
         if self.process is not None and self.is_running:
             self.process.terminate()
 
-    def wait(self, grace_s: float) -> None:
-        """Kills it if it has not ended in time."""
-        if self.process is None:
-            return
-        try:
-            self.process.wait(grace_s)
-        except subprocess.TimeoutExpired:
+    def kill(self) -> None:
+        """Nothing happens if it has ended by itself."""
+        if self.process is not None and self.is_running:
             self.process.kill()
             self.process.wait()
+            self.note_death()
 
 
-def watch(children: Iterable[Child], ending: threading.Event) -> None:
-    """Keeps them alive until ``ending`` is set."""
+def watch(children: Iterable[Child], ending: Ending) -> None:
+    """Keeps them alive until they shall end."""
     watched = list(children)
-    while not ending.wait(_POLL_S):
+    while not ending.requests:
+        time.sleep(_POLL_S)
         for child in watched:
-            child.keep_alive()
+            _look_after(child)
 
 
-def stop_together(children: Iterable[Child], grace_s: float) -> None:
-    """All have the same time to end."""
+def _look_after(child: Child) -> None:
+    """A machine that is short of memory or files for one of them still runs the others."""
+    try:
+        child.keep_alive()
+    except Exception:
+        _log.exception("could not look after a child", action="watch_failed", child=child.name)
+        child.postpone()
+
+
+def stop_together(children: Iterable[Child], grace_s: float, ending: Ending) -> None:
+    """All have the same time to end. Whoever asks once more asks each of them once more."""
     stopped = list(children)
+    deadline_s, passed_on = time.monotonic() + grace_s, -1
+    while any(child.is_running for child in stopped) and time.monotonic() < deadline_s:
+        if passed_on < ending.requests:
+            passed_on = ending.requests
+            for child in stopped:
+                child.terminate()
+        time.sleep(_POLL_S)
     for child in stopped:
-        child.terminate()
-    deadline_s = time.monotonic() + grace_s
-    for child in stopped:
-        child.wait(max(deadline_s - time.monotonic(), 0))
+        child.kill()

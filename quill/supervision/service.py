@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Self
 
 import redis
@@ -17,6 +15,7 @@ import redis
 from quill.embedded import free_port, server_command
 from quill.settings import Settings
 from quill.supervision.child import Child, stop_together, watch
+from quill.supervision.ending import Ending
 from quill.supervision.worker import WorkerChild
 
 _STORE_READY_S = 30.0
@@ -48,9 +47,8 @@ class Service:
         return f"http://{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
-        self._stopping = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        self._ending = Ending()
+        self._ending.listen()
         try:
             self._start()
         except BaseException:
@@ -62,9 +60,6 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
-
-    def _on_signal(self, _: int, __: FrameType | None) -> None:
-        self._stopping.set()
 
     def _start(self) -> None:
         if self.redis_url is None:
@@ -117,7 +112,7 @@ class Service:
 
         deadline_s = time.monotonic() + _READY_S
         with Client(self.url, max_retries=0) as client:
-            while not self._stopping.is_set():
+            while not self._ending.requests:
                 for child in self.children:
                     if not child.is_running:
                         raise ServiceFailed(f"{child.name} ended at its start; its reason is above")
@@ -131,8 +126,8 @@ class Service:
 
     def watch(self) -> None:
         """Keeps every part alive until a signal comes."""
-        watch(self.children, self._stopping)
+        watch(self.children, self._ending)
 
     def _stop(self) -> None:
         for child in reversed(self.children):
-            stop_together([child], _STOP_S)
+            stop_together([child], _STOP_S, self._ending)

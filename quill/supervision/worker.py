@@ -37,7 +37,7 @@ class WorkerChild(Child):
 
     def note_death(self) -> None:
         status = 0 if self.process is None else self.process.returncode
-        is_crash = status not in _FROM_OUTSIDE
+        is_crash = status not in _FROM_OUTSIDE and not self.was_paused
         _log.warning(
             "a worker died",
             action="worker_died",

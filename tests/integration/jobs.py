@@ -76,7 +76,7 @@ def state_of(store: Store, job_id: str, tenant: str = TENANT) -> State:
 def job_in(store: Store, state: State, **changes: object) -> Claim:
     """A job in this state; of a queued one that was never claimed the claim is a made-up one."""
     job_id = admit(store, **changes)
-    unclaimed = Claim(job_id, 0, "", MODEL, TENANT, JobRequest(prompt="x"), False, 0)
+    unclaimed = Claim(job_id, 0, "", MODEL, TENANT, b'{"prompt":"x"}', False, 0)
     if state is State.QUEUED:
         return unclaimed
     if state is State.CANCELLED:

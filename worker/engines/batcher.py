@@ -227,5 +227,7 @@ class Batcher:
     def _probe_device(self) -> None:
         try:
             torch.ones(1, device=self._cache.device).add_(1).item()
+        except torch.OutOfMemoryError:
+            pass  # it is full, and computes
         except Exception as error:
             raise DeviceLost from error

@@ -3,14 +3,14 @@
 -- USES  keys, members, suspects, flows, caps, line, end, output
 -- KEYS  namespace
 -- ARGV  ttl_ms, and for each piece: id, attempt, token, number, chunk
--- GIVES {OK, id, ...} with the jobs that this worker must stop
+-- GIVES {OK, place, ...} of the pieces that were refused, from 1: this worker must stop their attempts
 
 local reply, grown = {'OK'}, {}
 for i = 2, #ARGV, 5 do
   local id, attempt, token, number, chunk = unpack(ARGV, i, i + 4)
   local job = load_job(id)
   if not job or not holds(job, attempt, token) then
-    reply[#reply + 1] = id
+    reply[#reply + 1] = (i - 2) / 5 + 1
   else
     write_piece(id, attempt, number, chunk)
     redis.call('PEXPIRE', key('out', id, attempt), ARGV[1])
