@@ -3,7 +3,7 @@
 `fault 2: ...` fails twice in a way that another try may not meet, then answers; `defect: ...` raises what no
 engine should; `bad: ...` fails for good; `crash: ...` ends the process as a defect in C code does;
 `hang: ...` stops the engine's thread, and `freeze: ...` does so with the interpreter's lock, which stops the
-others too; `lost: ...` loses the device.
+others too; `lost: ...` loses the device; `die: ...` ends the engine's thread.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ class FaultyEngine(SimulatedEngine):
         self.hangs = False
         self.freezes = False
         self.is_lost = False
+        self.dies = False
 
     def _elapse(self, seconds: float) -> None:
+        if self.dies:
+            raise RuntimeError("a defect")
         while self.hangs:
             time.sleep(1)
         if self.freezes:
@@ -51,6 +54,8 @@ class FaultyEngine(SimulatedEngine):
             self.hangs = True
         if kind == "freeze":
             self.freezes = True
+        if kind == "die":
+            self.dies = True
         if kind == "lost":
             self.is_lost = True
         if self.is_lost:

@@ -106,7 +106,7 @@ class Fleet:
 
     def start(self, module: str, **settings: object) -> Process:
         log = self._folder / f"{len(self.processes)}-{module}.log"
-        process = Process(module, log, redis_url=self._redis_url, **settings)
+        process = Process(module, log, **({"redis_url": self._redis_url} | settings))
         self.processes.append(process)
         return process
 

@@ -13,6 +13,7 @@ import structlog
 from celery.worker import state
 
 from quill.errors import Unavailable
+from quill.standstill import Standstill
 from quill.store import calls
 from quill.store.run import Store
 from worker.drain import Drain
@@ -29,7 +30,7 @@ _LOOK_S = 0.25
 _HANG_STEPS = 10
 #: Beyond the time after which a step counts as hung, before a process that cannot even look is ended.
 _BLIND_S = 5.0
-#: Between two looks: this process stood still meanwhile, so nobody's silence is evidence.
+#: Between two looks: the process stood still.
 _PAUSE_S = 5.0
 #: Between the end of the drain and the end of Celery's own loop, if that still turns.
 _LEAVE_S = 1.0
@@ -61,16 +62,15 @@ class Watchdog:
         self._slots = slots
         self._hang_s = hang_s
         self._deaf_s = deaf_s
-        self._looked_s = 0.0
-        #: When this process went on after a pause.
-        self._resumed_s = 0.0
+        self._standstill = Standstill(_PAUSE_S)
         #: Until then the broker had no reason to answer.
         self._excused_s = 0.0
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="quill-watchdog", daemon=True)
 
     def start(self) -> None:
-        self._excused_s = self._looked_s = time.monotonic()
+        self._excused_s = time.monotonic()
+        self._standstill.look()
         self._thread.start()
 
     def stop(self) -> None:
@@ -85,10 +85,7 @@ class Watchdog:
                 return
 
     def _look(self) -> None:
-        now_s = time.monotonic()
-        if now_s - self._looked_s > _PAUSE_S:
-            self._resumed_s = now_s
-        self._looked_s = now_s
+        self._standstill.look()
         stats = self._engine.stats()
         hung_s = patience_s(stats, self._hang_s)
         # A step that hangs in C code with the interpreter's lock stops this thread too, and the keeper: the
@@ -96,17 +93,19 @@ class Watchdog:
         faulthandler.dump_traceback_later(hung_s + _BLIND_S, exit=True)
         if stats.is_lost:
             self._crash("engine_lost", "the engine's device is lost")
-        if min(stats.step_age_s, now_s - self._resumed_s) > hung_s:
+        if min(stats.step_age_s, self._standstill.ago_s) > hung_s:
             self._crash("engine_hung", "a step of the engine does not end", step_age_s=stats.step_age_s)
-        if self._is_deaf(now_s):
+        if self._is_deaf():
             self._leave()
 
-    def _is_deaf(self, now_s: float) -> bool:
+    def _is_deaf(self) -> bool:
         """Consumers have been seen connected, and idle for ever (celery/celery#10205)."""
+        now_s = time.monotonic()
         is_busy = len(state.reserved_requests) >= self._slots
         if is_busy or self._keeper.is_away or Reception.is_over:
             self._excused_s = now_s
-        return now_s - max(self._excused_s, self._resumed_s, Reception.answered_s) > self._deaf_s
+        silent_s = now_s - max(self._excused_s, Reception.answered_s)
+        return min(silent_s, self._standstill.ago_s) > self._deaf_s
 
     def _crash(self, action: str, event: str, **facts: object) -> None:
         """What runs here is taken back at once, and counts as aboard a crash: one of the jobs may be why."""

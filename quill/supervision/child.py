@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from quill.standstill import Standstill
 from quill.supervision.ending import Ending
 
 _log = structlog.get_logger(__name__)
@@ -20,7 +21,7 @@ _RESTART_FIRST_S = 0.5
 _RESTART_AT_MOST_S = 30.0
 #: A process that lived this long has earned a quick restart.
 _STABLE_S = 30.0
-#: Between two looks: this process stood still, and whoever it watches surely did too.
+#: Between two looks: the supervisor stood still, and whoever it watches surely did too.
 _PAUSE_S = 10.0
 #: What dies so soon after such a pause may have died of it.
 _AFTER_PAUSE_S = 5.0
@@ -36,8 +37,7 @@ class Child:
     pause_s: float = _RESTART_FIRST_S
     restart_at_s: float | None = None
     restarts: int = 0
-    looked_s: float = 0.0
-    resumed_s: float = float("-inf")
+    standstill: Standstill = field(default_factory=lambda: Standstill(_PAUSE_S))
 
     def start(self) -> None:
         # Out of the terminal's group: Ctrl-C reaches the supervisor, which stops the parts in order.
@@ -47,7 +47,7 @@ class Child:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
         )
-        self.started_s = self.looked_s = time.monotonic()
+        self.started_s = time.monotonic()
         self.restart_at_s = None
 
     @property
@@ -59,16 +59,14 @@ class Child:
 
     @property
     def was_paused(self) -> bool:
-        return time.monotonic() - self.resumed_s < _AFTER_PAUSE_S
+        return self.standstill.ago_s < _AFTER_PAUSE_S
 
     def keep_alive(self) -> None:
         """Restarts it with exponential backoff if it has died."""
-        now_s = time.monotonic()
-        if now_s - self.looked_s > _PAUSE_S:
-            self.resumed_s = now_s
-        self.looked_s = now_s
+        self.standstill.look()
         if self.is_running:
             return
+        now_s = time.monotonic()
         if self.restart_at_s is None:
             if now_s - self.started_s > _STABLE_S:
                 self.pause_s = _RESTART_FIRST_S

@@ -97,7 +97,7 @@ def test_after_an_outage_everything_goes_on(
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("how", "seconds"), [("killed", 3), ("stopped", 8)])
+@pytest.mark.parametrize(("how", "seconds"), [("killed", 3), ("stopped", 8), ("stopped", 12)])
 def test_a_backlog_is_worked_on_as_if_there_had_been_no_outage(
     own_valkey: ValkeyServer, own_fleet: Fleet, how: str, seconds: float
 ) -> None:

@@ -35,6 +35,18 @@ def test_a_worker_whose_engine_is_gone_ends_and_its_jobs_run_elsewhere(
 
 
 @pytest.mark.timeout(60)
+def test_a_worker_whose_engines_thread_dies_ends_too(fleet: Fleet) -> None:
+    """Or it would renew the leases of jobs that never end."""
+    _, url = fleet.gateway()
+    worker = fleet.start("tests.faulty_worker", slots=4, simulated_step_s=0.02)
+    worker.wait_for("worker_ready")
+    with Client(url) as client:
+        client.submit(JobRequest(prompt="die: now", max_tokens=20))
+        assert worker.wait(within_s=15) == EXIT_STATUS
+    assert "a defect" in worker.log.read_text()
+
+
+@pytest.mark.timeout(60)
 def test_a_worker_that_an_engine_stops_altogether_ends_too(fleet: Fleet) -> None:
     """No thread of it gets to see that: its leases run out, and it ends without a word but its stacks."""
     _, url = fleet.gateway()

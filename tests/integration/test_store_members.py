@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from quill.job import JobRequest
 from quill.states import State
 from quill.store import calls, listing
 from quill.store.refusals import UnknownWorker
@@ -95,23 +94,6 @@ def test_a_worker_that_joins_for_another_model_leaves_the_first(store: Store) ->
     assert (capacity(store), capacity(store, "n")) == (0, 4)
     fall_silent(store, "w")
     assert (capacity(store), capacity(store, "n")) == (0, 0)
-
-
-@pytest.mark.parametrize("way", ["cancelled", "expired"])
-def test_a_job_that_ends_with_its_ticket_on_the_list_takes_it_along(store: Store, way: str) -> None:
-    """Or whoever submits and cancels in a loop puts a thousand dead tickets before everybody else's."""
-    join(store)
-    for _ in range(20):
-        job_id = admit(store, request=JobRequest(prompt="x", start_by_s=60))
-        assert tickets(store) == 1
-        if way == "cancelled":
-            store.run(calls.cancel(job_id, TENANT))
-        else:
-            store.client.zadd(f"{store.keys.namespace}:due", {job_id: 1})
-            store.run(calls.sweep())
-        assert tickets(store) == 0
-    patient = admit(store)
-    assert claim(store).job_id == patient
 
 
 def test_a_lost_lease_comes_before_all_listings_that_expire(store: Store) -> None:

@@ -1,5 +1,8 @@
 -- The lines that jobs wait in, and the tickets of those who are next.
 
+-- A ticket that is not claimed by then may be lost. The first one's term is short, the later ones' long enough for the
+-- slowest of claims, which would be stale each time otherwise.
+local FIRST_TICKET_TERM_MS = 1500
 local TICKET_TERM_MS = 5000
 local PUMP_AT_MOST = 25
 
@@ -103,13 +106,14 @@ local function pay(id, model, class, tenant, terms)
   if not has_paid then redis.call('HSET', key('job', id), 'charged', tenants_began .. ' ' .. classes_began) end
 end
 
--- Takes the next job out of its line: nil if nobody is next, false if its tenant is at its cap.
+-- Takes the next job out of its line, and gives the number of its last ticket, if there still is such a job: nil if
+-- nobody is next, false if its tenant is at its cap.
 local function take_next(model)
   local class = next_class(model)
   if not class then return nil end
   local tenant = redis.call('ZRANGE', key('tenants', model, class), 0, 0)[1]
   local id, order = unpack(redis.call('ZPOPMIN', line_of(model, class, tenant)))
-  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged', 'cap')
+  local terms = redis.call('HMGET', key('job', id), 'cost', 'weight', 'charged', 'cap', 'seq')
   if not take_place(id, tenant, tonumber(terms[4] or 0)) then
     redis.call('ZADD', line_of(model, class, tenant), order, id)
     sit_out(model, class, tenant)
@@ -118,7 +122,7 @@ local function take_next(model)
   pay(id, model, class, tenant, terms)
   note_turn(model, class)
   left_line(model, class, tenant)
-  return id
+  return id, terms[5]
 end
 
 -- The share is of tokens really used; only until a job ends does what it reserved stand for them.
@@ -136,9 +140,10 @@ local function room_of(model)
   return capacity - redis.call('ZCARD', key('tickets', model)) - inside
 end
 
-local function push_ticket(id, model)
-  local seq = redis.call('HINCRBY', key('job', id), 'seq', 1)
-  redis.call('ZADD', key('tickets', model), digits(NOW_MS + TICKET_TERM_MS), id)
+local function push_ticket(id, seq, model)
+  redis.call('HSET', key('job', id), 'seq', seq, 'pushed', digits(NOW_US))
+  local term_ms = seq == 1 and FIRST_TICKET_TERM_MS or TICKET_TERM_MS
+  redis.call('ZADD', key('tickets', model), digits(NOW_MS + term_ms), id)
   redis.call('LPUSH', list_of(model), ticket_of(id, seq, model))
 end
 
@@ -147,10 +152,10 @@ local function pump(model)
   local room = room_of(model)
   for _ = 1, PUMP_AT_MOST do
     if room <= 0 then return false end
-    local id = take_next(model)
+    local id, last_seq = take_next(model)
     if id == nil then return false end
-    if id and redis.call('EXISTS', key('job', id)) == 1 then
-      push_ticket(id, model)
+    if last_seq then
+      push_ticket(id, tonumber(last_seq) + 1, model)
       room = room - 1
     end
   end

@@ -48,13 +48,20 @@ local function reclaim_leases(model)
   end
 end
 
--- A ticket that still lies on the list is not lost; only an empty list proves that it is.
+-- When the oldest ticket on the list was pushed: what was pushed before it is there no more.
+local function oldest_pushed_us(model)
+  local entry = redis.call('LINDEX', list_of(model), -1)
+  if not entry then return NOW_US + 1 end
+  local id = string.match(entry, '"id":"([^":]+):%d+"')
+  return tonumber(id and redis.call('HGET', key('job', id), 'pushed') or 0)
+end
+
 local function reclaim_tickets(model)
   local tickets = key('tickets', model)
-  local is_lost = redis.call('LLEN', list_of(model)) == 0
+  local oldest_us = oldest_pushed_us(model)
   for _, id in ipairs(overdue(tickets)) do
-    if is_lost then
-      local job = load_job(id)
+    local job = load_job(id)
+    if not job or tonumber(redis.call('HGET', key('job', id), 'pushed') or 0) < oldest_us then
       redis.call('ZREM', tickets, id)
       if job and job.state == 'queued' then return_to_line(id, job) end
     else
