@@ -27,8 +27,9 @@ from quill.pricing import ModelFacts
 from quill.settings import SWEEP_LIMIT, Settings
 from quill.states import State
 from quill.store import calls, listing
+from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.call import Call, script
-from quill.store.calls import Chunk, Claim, Holding, Submission
+from quill.store.calls import Submission
 from quill.store.run import Store
 
 T = TypeVar("T")

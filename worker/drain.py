@@ -19,6 +19,8 @@ from worker.transport import Reception
 _log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.02
+#: Between two looks whether it shall begin.
+_LISTEN_S = 0.1
 #: For handing back; a store that is away for longer finds the leases run out.
 _HAND_BACK_S = 5.0
 
@@ -63,7 +65,7 @@ class Drain:
         while not self._has_begun:
             if self._has_ended:
                 return
-            time.sleep(_LOOK_S)
+            time.sleep(_LISTEN_S)
         _log.info("takes no more jobs", action="drain", running=len(self._holdings.snapshot()))
         self.close()
         if not self._is_idle_within(lambda: self._grace_s):

@@ -11,7 +11,7 @@ import structlog
 
 from quill.errors import Unavailable
 from quill.store import calls
-from quill.store.calls import Chunk, Claim
+from quill.store.attempt import Chunk, Claim
 from quill.store.run import Store
 from worker.engines.base import Delta, OnDelta
 from worker.holdings import AttemptKey

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from quill.store.calls import Chunk, Claim, Holding
+from quill.store.attempt import Chunk, Claim, Holding
 from worker.engines.base import Handle
 
 

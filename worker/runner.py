@@ -24,8 +24,8 @@ from quill.ids import new_token
 from quill.job import JobRequest, JobResult, Usage
 from quill.states import State
 from quill.store import calls
+from quill.store.attempt import Claim
 from quill.store.call import Call
-from quill.store.calls import Claim
 from quill.store.record import fault_json
 from quill.store.refusals import FenceError, RetriesSpent, StaleTicket, WorkerBusy, WorkerKept
 from quill.store.run import Store

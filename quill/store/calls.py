@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from quill.errors import JobCancelled, JobExpired, PoisonJob, RequestUnreadable
-from quill.job import DEFAULT_MAX_RETRIES, Job, JobRequest
+from quill.errors import JobCancelled, JobExpired, PoisonJob
+from quill.job import Job, JobRequest
 from quill.pricing import ModelFacts
 from quill.settings import LEASE_MS, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
 from quill.states import State, allowed_from
+from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.call import Call, Reply
-from quill.store.record import fault_json, job_of, request_of
+from quill.store.record import fault_json, job_of
 
 T = TypeVar("T")
 
@@ -54,56 +55,6 @@ class Admission:
     created_at: float
     #: When it will probably start; ``None`` if that is now, or nobody can tell.
     estimated_start_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One attempt's right to run a job: nobody without this attempt and token may write to it."""
-
-    job_id: str
-    attempt: int
-    token: str
-    model: str
-    tenant: str
-    request_json: bytes
-    is_streaming: bool
-    #: From admission to this claim.
-    wait_ms: int
-
-    @property
-    def request(self) -> JobRequest:
-        """Parsed anew each time. Raises ``RequestUnreadable``."""
-        return request_of(self.request_json)
-
-    @property
-    def max_retries(self) -> int:
-        try:
-            return self.request.max_retries
-        except RequestUnreadable:
-            return DEFAULT_MAX_RETRIES
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What a worker says of a job that it runs."""
-
-    job_id: str
-    attempt: int
-    token: str
-    produced_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of one attempt's output."""
-
-    job_id: str
-    attempt: int
-    token: str
-    #: From 1 in each attempt; what is written again under its number is written once.
-    number: int
-    #: JSON.
-    data: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -37,7 +37,6 @@ class Child:
     pause_s: float = _RESTART_FIRST_S
     restart_at_s: float | None = None
     restarts: int = 0
-    standstill: Standstill = field(default_factory=lambda: Standstill(_PAUSE_S))
 
     def start(self) -> None:
         # Out of the terminal's group: Ctrl-C reaches the supervisor, which stops the parts in order.
@@ -54,16 +53,11 @@ class Child:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def note_death(self) -> None:
-        """Called once when it was found dead."""
+    def note_death(self, *, was_paused: bool) -> None:
+        """Called once when it was found dead; of a pause of the whole machine it may have died, too."""
 
-    @property
-    def was_paused(self) -> bool:
-        return self.standstill.ago_s < _AFTER_PAUSE_S
-
-    def keep_alive(self) -> None:
+    def keep_alive(self, *, was_paused: bool) -> None:
         """Restarts it with exponential backoff if it has died."""
-        self.standstill.look()
         if self.is_running:
             return
         now_s = time.monotonic()
@@ -71,7 +65,7 @@ class Child:
             if now_s - self.started_s > _STABLE_S:
                 self.pause_s = _RESTART_FIRST_S
             self.postpone()
-            self.note_death()
+            self.note_death(was_paused=was_paused)
         elif now_s >= self.restart_at_s:
             self.restarts += 1
             self.start()
@@ -90,22 +84,23 @@ class Child:
         if self.process is not None and self.is_running:
             self.process.kill()
             self.process.wait()
-            self.note_death()
+            self.note_death(was_paused=False)
 
 
 def watch(children: Iterable[Child], ending: Ending) -> None:
     """Keeps them alive until they shall end."""
-    watched = list(children)
+    watched, standstill = list(children), Standstill(_PAUSE_S)
     while not ending.requests:
         time.sleep(_POLL_S)
         for child in watched:
-            _look_after(child)
+            standstill.look()
+            _look_after(child, was_paused=standstill.ago_s < _AFTER_PAUSE_S)
 
 
-def _look_after(child: Child) -> None:
+def _look_after(child: Child, *, was_paused: bool) -> None:
     """A machine that is short of memory or files for one of them still runs the others."""
     try:
-        child.keep_alive()
+        child.keep_alive(was_paused=was_paused)
     except Exception:
         _log.exception("could not look after a child", action="watch_failed", child=child.name)
         child.postpone()

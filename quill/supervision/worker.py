@@ -35,9 +35,9 @@ class WorkerChild(Child):
         self.environment = {**self.environment, "QUILL_WORKER_ID": self.worker_id}
         super().start()
 
-    def note_death(self) -> None:
+    def note_death(self, *, was_paused: bool) -> None:
         status = 0 if self.process is None else self.process.returncode
-        is_crash = status not in _FROM_OUTSIDE and not self.was_paused
+        is_crash = status not in _FROM_OUTSIDE and not was_paused
         _log.warning(
             "a worker died",
             action="worker_died",

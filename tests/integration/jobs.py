@@ -11,7 +11,8 @@ from quill.job import JobRequest, JobResult, Usage
 from quill.pricing import ModelFacts
 from quill.states import State
 from quill.store import calls, record
-from quill.store.calls import Claim, Submission
+from quill.store.attempt import Claim
+from quill.store.calls import Submission
 from quill.store.run import Store
 
 MODEL = "m"

@@ -28,7 +28,7 @@ from quill.job import JobClass, JobRequest, JobResult, Usage
 from quill.pricing import ModelFacts
 from quill.states import State
 from quill.store import calls, record
-from quill.store.calls import Chunk, Claim
+from quill.store.attempt import Chunk, Claim
 from quill.store.run import Store
 from tests.breaking_proxy import BreakingProxy
 from tests.clients import KINDS, opened

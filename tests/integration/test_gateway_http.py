@@ -15,7 +15,7 @@ from quill.job import JobResult, Usage
 from quill.pricing import ModelFacts
 from quill.states import TERMINAL, State
 from quill.store import calls, record
-from quill.store.calls import Chunk, Claim
+from quill.store.attempt import Chunk, Claim
 from quill.store.run import Store
 from tests.integration.jobs import ticket
 from tests.processes import Fleet, eventually

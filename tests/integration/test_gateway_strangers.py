@@ -20,6 +20,7 @@ from gateway.app import create_app
 from quill.pricing import ModelFacts
 from quill.settings import GatewaySettings
 from quill.store import calls
+from quill.store.attempt import Chunk
 from quill.store.run import Store
 from tests.integration.jobs import ticket
 from tests.processes import Fleet, eventually
@@ -99,7 +100,7 @@ def test_readers_that_leave_or_never_read_are_forgotten(served: tuple[FastAPI, i
     # More than the sockets between take, so that the gateway's writes stand still.
     flood = '{"text":"' + "x" * 500_000 + '"}'
     for number in range(1, 17):
-        store.run(calls.emit([calls.Chunk(job_id, held.attempt, "token", number, flood)], 60))
+        store.run(calls.emit([Chunk(job_id, held.attempt, "token", number, flood)], 60))
     assert httpx2.get(f"{url}/{job_id}", timeout=5).json()["state"] == "running"
     for reader in readers:
         reader.close()

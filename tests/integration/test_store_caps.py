@@ -7,7 +7,7 @@ import pytest
 from quill.job import Job, JobRequest
 from quill.states import State
 from quill.store import calls
-from quill.store.calls import Claim
+from quill.store.attempt import Claim
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, TENANT, admit, claim, join, outcome_of, submission
 

@@ -9,7 +9,7 @@ import pytest
 from quill.job import JobClass, JobRequest
 from quill.states import State
 from quill.store import calls
-from quill.store.calls import Holding
+from quill.store.attempt import Holding
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, RESULT, admit, claim, join
 

@@ -13,7 +13,7 @@ from quill.errors import QuillError
 from quill.job import JobRequest
 from quill.states import EDGES, TERMINAL, TRANSITIONS, State
 from quill.store import calls
-from quill.store.calls import Chunk, Claim, Holding
+from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.run import Store
 from tests.integration.jobs import TENANT, WORKER, job_in, join, outcome_of, seq_of, state_of, submission
 

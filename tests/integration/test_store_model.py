@@ -27,7 +27,7 @@ from quill.errors import JobNotCancellable
 from quill.job import JobClass, JobRequest
 from quill.states import TERMINAL, TRANSITIONS, State
 from quill.store import calls
-from quill.store.calls import Chunk, Claim, Holding
+from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.refusals import Fenced, IllegalTransition, RetriesSpent, StaleTicket, WorkerBusy
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, join, outcome_of, submission

@@ -8,7 +8,7 @@ import pytest
 
 from quill.states import State
 from quill.store import calls
-from quill.store.calls import Claim
+from quill.store.attempt import Claim
 from quill.store.refusals import StaleTicket, WorkerBusy, WorkerKept
 from quill.store.run import Store
 from tests.integration.jobs import (

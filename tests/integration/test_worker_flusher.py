@@ -12,7 +12,7 @@ from quill.job import JobRequest
 from quill.settings import Settings
 from quill.states import State
 from quill.store import calls
-from quill.store.calls import Chunk, Claim
+from quill.store.attempt import Chunk, Claim
 from quill.store.run import Store
 from tests.integration.jobs import job_in, outcome_of
 from tests.valkey import ValkeyServer

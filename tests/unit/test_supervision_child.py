@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quill.supervision import child as child_module
 from quill.supervision.child import Child, stop_together, watch
 from quill.supervision.ending import Ending
 from tests.processes import eventually
@@ -92,16 +93,45 @@ def test_who_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     assert not child.is_running
 
 
-def test_a_death_right_after_a_pause_of_the_watcher_is_known_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    child = Child("sleeper", SLEEPER, os.environ)
-    child.start()
-    child.keep_alive()
-    now_s = time.monotonic()
-    found = []
-    for later_s in (60, 64, 66):
-        monkeypatch.setattr(time, "monotonic", lambda later_s=later_s: now_s + later_s)
-        child.keep_alive()
-        found.append(child.was_paused)
-    monkeypatch.undo()
-    child.kill()
-    assert found == [True, True, False]
+class Mortal(Child):
+    """Keeps what was said of its deaths."""
+
+    def __init__(self) -> None:
+        super().__init__("mortal", SLEEPER, os.environ)
+        self.deaths: list[bool] = []
+
+    def note_death(self, *, was_paused: bool) -> None:
+        self.deaths.append(was_paused)
+
+    def die(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+
+
+class Slow(Child):
+    """Once holds up whoever looks after it."""
+
+    holds_up = False
+
+    def keep_alive(self, *, was_paused: bool) -> None:
+        if self.holds_up:
+            self.holds_up = False
+            time.sleep(0.6)
+
+
+def test_a_death_during_a_pause_of_the_watcher_is_known_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "_PAUSE_S", 0.3)
+    mortal, slow = Mortal(), Slow("slow", SLEEPER, os.environ)
+    mortal.start()
+    ending, thread = watched(slow, mortal)
+    mortal.die()
+    eventually(lambda: mortal.deaths == [False])
+    eventually(lambda: mortal.restarts == 1)
+    slow.holds_up = True
+    eventually(lambda: not slow.holds_up)
+    mortal.die()
+    eventually(lambda: len(mortal.deaths) == 2)
+    ending.request()
+    thread.join()
+    mortal.kill()
+    assert mortal.deaths[:2] == [False, True]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from quill.job import JobResult
-from quill.store.calls import Claim, Holding
+from quill.store.attempt import Claim, Holding
 from worker.holdings import HeldJob, Holdings
 
 
