@@ -21,7 +21,7 @@ SILENT_MS = 3_000
 #: A sweep that comes later than this after the last one takes nobody's silence as evidence.
 PAUSE_MS = 3_000
 #: Items that one sweep moves at most, so that no script holds the store for long.
-SWEEP_LIMIT = 25
+SWEEP_LIMIT = 10
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 

@@ -4,7 +4,7 @@
 -- slowest of claims, which would be stale each time otherwise.
 local FIRST_TICKET_TERM_MS = 1500
 local TICKET_TERM_MS = 5000
-local PUMP_AT_MOST = 25
+local PUMP_AT_MOST = 10
 
 local function line_of(model, class, tenant) return key('line', model, class, tenant) end
 
@@ -66,8 +66,7 @@ end
 local function return_to_line(id, job, pause_ms)
   free_worker(id, job)
   make_room(id, job)
-  redis.call('HINCRBY', key('job', id), 'seq', 1)
-  redis.call('HSET', key('job', id), 'state', 'queued')
+  redis.call('HSET', key('job', id), 'state', 'queued', 'seq', tonumber(job.seq) + 1)
   if (pause_ms or 0) > 0 then
     redis.call('ZADD', key('delayed', job.model), digits(NOW_MS + pause_ms), id)
   else
@@ -100,10 +99,10 @@ end
 -- A job that was here before has paid.
 local function pay(id, model, class, tenant, terms)
   local cost, weight, has_paid = tonumber(terms[1] or 0), tonumber(terms[2] or 1), terms[3]
-  if has_paid then cost = 0 end
+  if has_paid then return end
   local tenants_began = charge(key('tenants', model, class), tenant, cost / weight)
   local classes_began = charge(key('classes', model), class, cost / CLASS_WEIGHT[class])
-  if not has_paid then redis.call('HSET', key('job', id), 'charged', tenants_began .. ' ' .. classes_began) end
+  redis.call('HSET', key('job', id), 'charged', tenants_began .. ' ' .. classes_began)
 end
 
 -- Takes the next job out of its line, and gives the number of its last ticket, if there still is such a job: nil if

@@ -17,10 +17,10 @@ local function was_alone_aboard(job)
 end
 
 local function lose(id, job, is_crash, requeue_from, fail_from, poison_fault)
-  local was_alone = was_alone_aboard(job)
+  local count = (is_crash or is_suspect(job)) and 'stalls' or 'lost'
+  local was_alone = count == 'stalls' and was_alone_aboard(job)
   end_lease(id, job)
   if not is_allowed(job.state, requeue_from) then return end
-  local count = (is_crash or is_suspect(job)) and 'stalls' or 'lost'
   job[count] = redis.call('HINCRBY', key('job', id), count, 1)
   if count == 'stalls' and job.stalls >= POISON_FROM_STALLS and was_alone and is_allowed(job.state, fail_from) then
     retire(id, job, 'failed', poison_fault)
