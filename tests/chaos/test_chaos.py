@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +28,43 @@ def test_nothing_is_lost_doubled_or_stuck(tmp_path: Path, seed: int) -> None:
     assert verdict.is_clean, "\n".join(told)
     assert verdict.jobs > 50
     assert verdict.faults >= 5
+
+
+def running_workers() -> set[str]:
+    """The processes of all workers here, whoever started them."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"QUILL_WORKER_ID=" in (process / "environ").read_bytes():
+                found.add(process.name)
+    return found
+
+
+def ends_within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """A supervisor's worker hears of its death and drains."""
+    deadline_s = time.monotonic() + seconds
+    while not (is_so := condition()) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    return is_so
+
+
+def hours_off(log: Path) -> bool:
+    """Whether some of its lines are from another hour than this one."""
+    times = re.findall(r'"timestamp": "([^"]+)"', log.read_text())
+    return any(
+        abs(datetime.now(UTC) - datetime.fromisoformat(told)) > timedelta(minutes=30) for told in times
+    )
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="takes the Debian package faketime")
+@pytest.mark.timeout(120)
+def test_a_worker_with_another_clock_is_the_very_process_that_is_killed(tmp_path: Path) -> None:
+    before = running_workers()
+    verdict = run(Plan(5, 12, faults=("worker-skewed", "worker-killed")), tmp_path, Timeline(print))
+    assert verdict.is_clean
+    assert verdict.faults >= 2
+    assert ends_within(20, lambda: running_workers() <= before), "a worker was left behind"
+    assert any(hours_off(log) for log in tmp_path.glob("worker-*.log"))
 
 
 @pytest.mark.timeout(120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -71,16 +72,42 @@ class WorkerSkewed(OnPart):
     name = "worker-skewed"
 
     def begin(self) -> str:
-        faketime = shutil.which("faketime")
-        if not faketime:
-            raise Unavailable("faketime is not installed")
+        offset = self.dice.choice(["+3600s", "-3600s"])
+        lies = _other_clock(offset)
         part = self.choose(self.town.worker_parts)
         part.terminate()
-        honest = part.command
-        part.command = [faketime, "-f", self.dice.choice(["+3600s", "-3600s"]), *honest]
+        part.environment = {**part.environment, **lies}
         self.town.start(part)
-        part.command = honest
-        return part.name
+        part.environment = {name: value for name, value in part.environment.items() if name not in lies}
+        self.was_skewed = b"FAKETIME=" in _environment_of(part.pid)
+        return f"{part.name}, {offset}"
+
+    def has_happened(self) -> bool:
+        return self.was_skewed
+
+
+def _other_clock(offset: str) -> dict[str, str]:
+    """What faketime sets for a program. It does not run the worker itself: it forks, and whatever is done to
+    the worker would be done to faketime, and leave the worker behind.
+
+    Raises ``Unavailable``.
+    """
+    faketime = shutil.which("faketime")
+    if not faketime:
+        raise Unavailable("faketime is not installed")
+    # Threads wait by the monotonic clock, which no administrator sets.
+    command = [faketime, "-m", "--exclude-monotonic", "-f", offset, "env"]
+    shown = subprocess.run(command, capture_output=True, check=True, text=True)
+    found = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
+    return {name: found[name] for name in ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC")}
+
+
+def _environment_of(pid: int) -> bytes:
+    """It is empty for a moment while a program begins."""
+    deadline_s = time.monotonic() + 1
+    while not (found := Path(f"/proc/{pid}/environ").read_bytes()) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return found
 
 
 class GatewayKilled(OnPart):
