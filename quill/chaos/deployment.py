@@ -132,8 +132,10 @@ class Deployment:
         children = children_of(self.supervisor.pid)
         return children[0] if children and worker_id_of(children[0]) else None
 
-    def is_whole(self) -> bool:
-        return all(part.is_running for part in self.parts)
+    def missing(self) -> list[str]:
+        """What is not up, each with its exit status."""
+        gone = [f"{part.name} ({part.status})" for part in self.parts if not part.is_running]
+        return gone or ([] if self.supervised_pid() else ["the supervisor's worker"])
 
     def worker_pids(self) -> list[int]:
         supervised = self.supervised_pid()

@@ -42,6 +42,11 @@ class Part:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def status(self) -> int | None:
+        """Of its end; ``None`` as long as it runs."""
+        return None if self.process is None else self.process.poll()
+
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)

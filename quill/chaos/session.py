@@ -99,9 +99,9 @@ def _break_under_load(plan: Plan, town: Deployment, ledger: Ledger, timeline: Ti
 
 def _wait_until_whole(town: Deployment) -> None:
     deadline_s = time.monotonic() + _WHOLE_S
-    while not town.is_whole() or town.supervised_pid() is None:
+    while missing := town.missing():
         if time.monotonic() > deadline_s:
-            raise RuntimeError("the deployment did not come up again after the last fault")
+            raise RuntimeError(f"did not come up again after the last fault: {', '.join(missing)}")
         time.sleep(0.1)
 
 

@@ -33,8 +33,11 @@ def chaos(
     names = tuple(faults.split(",")) if faults else ()
     if unknown := [name for name in names if name not in ALL_FAULTS]:
         raise click.UsageError(f"no such fault: {', '.join(unknown)}; there are {', '.join(ALL_FAULTS)}")
+    numbers = range(seed, seed + seeds)
+    if used := [number for number in numbers if logs and (logs / str(number)).exists()]:
+        raise click.UsageError(f"{logs} has a run of seed {used[0]} already, whose store would be taken up.")
     verdicts = []
-    for number in range(seed, seed + seeds):
+    for number in numbers:
         with tempfile.TemporaryDirectory(prefix="quill-chaos-") as folder:
             kept = (logs or Path(folder)) / str(number)
             plan = Plan(number, seconds, workers, gateways, names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -48,12 +47,11 @@ def ends_within(seconds: float, condition: Callable[[], bool]) -> bool:
     return is_so
 
 
-def hours_off(log: Path) -> bool:
-    """Whether some of its lines are from another hour than this one."""
-    times = re.findall(r'"timestamp": "([^"]+)"', log.read_text())
-    return any(
-        abs(datetime.now(UTC) - datetime.fromisoformat(told)) > timedelta(minutes=30) for told in times
-    )
+def worked_hours_off(log: Path) -> bool:
+    """Whether it ran jobs to their end at another hour than this one."""
+    ends = [line for line in log.read_text().splitlines() if '"action": "finish"' in line]
+    times = [datetime.fromisoformat(json.loads(line)["timestamp"]) for line in ends]
+    return any(abs(datetime.now(UTC) - told) > timedelta(minutes=30) for told in times)
 
 
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="takes the Debian package faketime")
@@ -64,7 +62,8 @@ def test_a_worker_with_another_clock_is_the_very_process_that_is_killed(tmp_path
     assert verdict.is_clean
     assert verdict.faults >= 2
     assert ends_within(20, lambda: running_workers() <= before), "a worker was left behind"
-    assert any(hours_off(log) for log in tmp_path.glob("worker-*.log"))
+    assert any(worked_hours_off(log) for log in tmp_path.glob("worker-*.log"))
+    assert not any("Traceback" in log.read_text() for log in tmp_path.glob("worker-*.log"))
 
 
 @pytest.mark.timeout(120)
@@ -77,6 +76,9 @@ def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
     verdict = json.loads(ended.stdout.splitlines()[-1])
     assert verdict["lost"] == verdict["doubled"] == verdict["stuck"] == 0
     assert verdict["faults"] >= 1
+    again = CliRunner().invoke(main, ["chaos", "--seed", "2", "--seeds", "2", "--logs", str(tmp_path)])
+    assert again.exit_code == 2
+    assert "a run of seed 3 already" in again.output
 
 
 def test_an_unknown_fault_is_refused_with_those_there_are() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from quill.chaos import skewed
 from quill.chaos.faults.base import Fault, Unavailable
 from quill.chaos.parts import Part, worker_id_of
 
@@ -99,7 +100,9 @@ def _other_clock(offset: str) -> dict[str, str]:
     command = [faketime, "-m", "--exclude-monotonic", "-f", offset, "env"]
     shown = subprocess.run(command, capture_output=True, check=True, text=True)
     found = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
-    return {name: found[name] for name in ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC")}
+    lies = {name: found[name] for name in ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC")}
+    path = [str(Path(skewed.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return lies | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def _environment_of(pid: int) -> bytes:

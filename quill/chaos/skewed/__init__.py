@@ -1,0 +1,1 @@
+"""What a worker with another clock needs on its path."""
