@@ -40,7 +40,7 @@ class Part:
 
     @property
     def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return self.process is not None and self.status is None
 
     @property
     def status(self) -> int | None:
@@ -95,13 +95,15 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """Empty if the process is gone, and for a moment while its program begins. Linux only."""
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    return dict(os.fsdecode(entry).partition("=")[::2] for entry in entries if entry)
+
+
 def worker_id_of(pid: int) -> str:
     """As its supervisor, or we, have set it; empty if the process is gone."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return ""
-    prefix = b"QUILL_WORKER_ID="
-    return next(
-        (entry.removeprefix(prefix).decode() for entry in environment if entry.startswith(prefix)), ""
-    )
+    return environment_of(pid).get("QUILL_WORKER_ID", "")

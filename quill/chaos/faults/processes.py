@@ -11,7 +11,7 @@ from pathlib import Path
 
 from quill.chaos import skewed
 from quill.chaos.faults.base import Fault, Unavailable
-from quill.chaos.parts import Part, worker_id_of
+from quill.chaos.parts import Part, environment_of, worker_id_of
 
 #: Longer than a lease, so that a frozen worker wakes up as a zombie.
 _FROZEN_S = 10.0
@@ -80,7 +80,7 @@ class WorkerSkewed(OnPart):
         part.environment = {**part.environment, **lies}
         self.town.start(part)
         part.environment = {name: value for name, value in part.environment.items() if name not in lies}
-        self.was_skewed = b"FAKETIME=" in _environment_of(part.pid)
+        self.was_skewed = "FAKETIME" in _begun(part.pid)
         return f"{part.name}, {offset}"
 
     def has_happened(self) -> bool:
@@ -105,10 +105,10 @@ def _other_clock(offset: str) -> dict[str, str]:
     return lies | {"PYTHONPATH": os.pathsep.join(path)}
 
 
-def _environment_of(pid: int) -> bytes:
-    """It is empty for a moment while a program begins."""
+def _begun(pid: int) -> dict[str, str]:
+    """The environment of a program, once it has begun."""
     deadline_s = time.monotonic() + 1
-    while not (found := Path(f"/proc/{pid}/environ").read_bytes()) and time.monotonic() < deadline_s:
+    while not (found := environment_of(pid)) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     return found
 
