@@ -12,6 +12,7 @@ from quill.admission import fingerprint
 from quill.errors import Fault, InvalidRequest, JobNotFound, ModelNotFound
 from quill.job import Job, JobRequest
 from quill.pricing import ModelFacts, Price, estimate, measure, surely_fits
+from quill.prompts import PromptPresets
 from quill.settings import GatewaySettings
 from quill.states import State
 from quill.store import calls
@@ -42,6 +43,7 @@ class Admission:
         self._store = store
         self._directory = directory
         self._settings = settings
+        self._presets = PromptPresets.load(settings.presets)
 
     async def admit(self, tenant: str, request: JobRequest, idempotency_key: str | None) -> Admitted:
         """Raises ``ModelNotFound``, ``ContextLengthExceeded``, what `admit` of the store raises, and
@@ -56,6 +58,7 @@ class Admission:
         return await self._admit(tenant, request, digest, replay_of=letter.id)
 
     async def _admit(self, tenant: str, request: JobRequest, digest: str, *, replay_of: str = "") -> Admitted:
+        asked, request = request, self._presets.apply(request)
         model = request.model or self._settings.default_model
         price = await self._price(request, await self._facts(model))
         submission = Submission(
@@ -67,7 +70,7 @@ class Admission:
             result_ttl_s=self._settings.result_ttl_s,
             max_queued_jobs=self._settings.max_queued_jobs,
             max_running_jobs=self._settings.max_running_jobs,
-            fingerprint=fingerprint(request) if digest else "-",
+            fingerprint=fingerprint(asked) if digest else "-",
             idempotency_digest=digest,
             replay_of=replay_of,
         )

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quill.client import AsyncClient, Client
-    from quill.job import Job, JobRequest, JobResult
+    from quill.job import Job, JobRequest
     from quill.producer import Queue
+    from quill.result import JobResult
 
 _HOMES = {
     "AsyncClient": "quill.client",
     "Client": "quill.client",
     "Job": "quill.job",
     "JobRequest": "quill.job",
-    "JobResult": "quill.job",
+    "JobResult": "quill.result",
     "Queue": "quill.producer",
 }
 

@@ -13,6 +13,7 @@ from quill import ids
 from quill.errors import ModelNotFound, QuillError
 from quill.job import JobRequest
 from quill.pricing import CountTokens, ModelFacts, Price, estimate, measure, surely_fits, tokenizer_count
+from quill.prompts import PromptPresets
 from quill.settings import AdmissionSettings
 from quill.store import calls
 from quill.store.calls import Admission, Submission
@@ -31,6 +32,7 @@ class Admitter:
         self._store = store
         self._settings = settings
         self._tokenizers = Tokenizers(store)
+        self._presets = PromptPresets.load(settings.presets)
 
     def admit(
         self,
@@ -41,9 +43,10 @@ class Admitter:
         idempotency_digest: str = "",
         celery_id: str = "",
     ) -> Admission:
-        """Raises ``ModelNotFound``, ``ContextLengthExceeded``, ``TokenizersMissing``, ``IdempotencyConflict``
-        or ``Unavailable``."""
+        """Raises ``InvalidRequest`` for a preset that there is not, ``ModelNotFound``,
+        ``ContextLengthExceeded``, ``TokenizersMissing``, ``IdempotencyConflict`` or ``Unavailable``."""
         settings = self._settings
+        asked, request = request, self._presets.apply(request)
         model = request.model or settings.default_model
         price = self._price(request, self._facts(model))
         submission = Submission(
@@ -55,7 +58,7 @@ class Admitter:
             result_ttl_s=settings.result_ttl_s,
             max_queued_jobs=settings.max_queued_jobs,
             max_running_jobs=settings.max_running_jobs,
-            fingerprint=fingerprint(request) if idempotency_digest else "-",
+            fingerprint=fingerprint(asked) if idempotency_digest else "-",
             idempotency_digest=idempotency_digest,
             celery_id=celery_id,
         )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from quill.result import JobResult
+from quill.sampling import SamplingRequest
 from quill.states import State
+from quill.wire import Wire
 
 #: Model names as hubs spell them (`Qwen/Qwen3-0.6B`); they become part of a Redis key and of a queue's name.
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
@@ -27,37 +30,49 @@ class JobClass(StrEnum):
     BATCH = "batch"
 
 
-class Wire(BaseModel):
-    """Strict both ways: an unknown field or a near-miss of a type is an error, never a guess."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        # What was given may be a prompt.
-        hide_input_in_errors=True,
-    )
-
-
 class Message(Wire):
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class JobRequest(Wire):
+class TemplateOptions(Wire):
+    """What a chat template may be told; one that does not know an option ignores it."""
+
+    enable_thinking: bool | None = Field(default=None, description="The same as `thinking`.")
+    preserve_thinking: bool | None = Field(default=None, description="Keep the reasoning of older turns.")
+    reasoning_effort: Literal["low", "medium", "high", "xhigh"] | None = None
+
+
+#: Into a place of a preset.
+PresetValue = Annotated[str, StringConstraints(max_length=20_000)]
+
+
+class PresetChoice(Wire):
+    """One of the service's prompt presets, and what its places are filled with."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
+    parameters: dict[MetadataKey, PresetValue | Annotated[tuple[PresetValue, ...], Field(strict=False)]] = (
+        Field(default_factory=dict, max_length=16)
+    )
+
+
+class JobRequest(SamplingRequest):
     """One generation. Give `prompt` (one user turn) or `messages`, not both."""
 
     model: ModelName | None = Field(default=None, description="Served model; absent: the default one.")
     prompt: str | None = None
     messages: tuple[Message, ...] | None = Field(default=None, min_length=1, max_length=1024, strict=False)
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description="New tokens at most.")
-    temperature: float | None = Field(default=None, ge=0.0, le=2.0, description="0 is greedy.")
-    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
-    top_k: int | None = Field(default=None, ge=0, le=1_000_000, description="0 keeps every token.")
-    min_p: float | None = Field(default=None, ge=0.0, le=1.0)
-    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
+    preset: PresetChoice | None = Field(
+        default=None, description="A prompt preset, put before the conversation as its system message."
+    )
     thinking: bool | None = Field(default=None, description="Whether the model reasons first.")
+    thinking_budget: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Tokens of reasoning at most; absent: as many as leave room for the answer.",
+    )
+    chat_template_kwargs: TemplateOptions = Field(default_factory=TemplateOptions)
     stream: bool = Field(default=False, description="Keep the output as it grows, for /events.")
     job_class: JobClass = Field(default=JobClass.STANDARD, alias="class", strict=False)
     start_by_s: float | None = Field(
@@ -83,25 +98,28 @@ class JobRequest(Wire):
             raise ValueError("give either prompt or messages")
         return self
 
+    @model_validator(mode="after")
+    def agrees_about_thinking(self) -> Self:
+        told = {self.thinking, self.chat_template_kwargs.enable_thinking} - {None}
+        if len(told) > 1:
+            raise ValueError("thinking and chat_template_kwargs.enable_thinking differ")
+        return self
+
+    @model_validator(mode="after")
+    def asks_for_logprobs(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs")
+        return self
+
+    @property
+    def wants_thinking(self) -> bool | None:
+        told = self.chat_template_kwargs.enable_thinking
+        return self.thinking if told is None else told
+
     @property
     def turns(self) -> tuple[Message, ...]:
         """The conversation, whichever way it was given."""
         return self.messages or (Message(role="user", content=self.prompt or ""),)
-
-
-class Usage(Wire):
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int = 0
-
-
-class JobResult(Wire):
-    """What an attempt produced."""
-
-    text: str
-    reasoning: str | None = None
-    finish_reason: Literal["stop", "length", "cancelled", "timeout"]
-    usage: Usage
 
 
 class JobFault(Wire):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -54,15 +56,21 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Price:
     prompt_tokens: int
-    max_tokens: int
+    #: Of all its answers, at most.
+    answer_tokens: int
 
     @property
     def cost_tokens(self) -> int:
-        return self.prompt_tokens + self.max_tokens
+        return self.prompt_tokens + self.answer_tokens
 
 
 def _bytes_of(request: JobRequest) -> int:
-    return sum(len(message.content.encode()) for message in request.turns)
+    """As the tokenizer will see it: it composes, and a few characters become longer by that."""
+    return sum(len(_composed(message.content).encode()) for message in request.turns)
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _overhead_tokens(request: JobRequest, facts: ModelFacts) -> int:
@@ -79,7 +87,8 @@ def surely_fits(request: JobRequest, facts: ModelFacts | None) -> bool:
 
 def estimate(request: JobRequest, default_max_tokens: int) -> Price:
     """The price of a request that surely fits."""
-    return Price(-(-_bytes_of(request) // _BYTES_PER_TOKEN), request.max_tokens or default_max_tokens)
+    answer_tokens = request.n * (request.max_tokens or default_max_tokens)
+    return Price(-(-_bytes_of(request) // _BYTES_PER_TOKEN), answer_tokens)
 
 
 def measure(
@@ -98,7 +107,7 @@ def measure(
             f"The prompt has {prompt_tokens} tokens{wanted}, but the model's context is "
             f"{facts.context_tokens} tokens. Shorten the prompt or lower max_tokens."
         )
-    return Price(prompt_tokens, min(request.max_tokens or default_max_tokens, room_tokens))
+    return Price(prompt_tokens, request.n * min(request.max_tokens or default_max_tokens, room_tokens))
 
 
 def tokenizer_count(tokenizer_json: bytes) -> CountTokens:
@@ -110,6 +119,10 @@ def tokenizer_count(tokenizer_json: bytes) -> CountTokens:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise TokenizersMissing from error
-    tokenizer = Tokenizer.from_buffer(tokenizer_json)
-    tokenizer.encode_special_tokens = True
+    tokenizer = Tokenizer.from_str(without_added_tokens(tokenizer_json))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def without_added_tokens(tokenizer_json: bytes) -> str:
+    """The tokenizer that knows no control token, not even those that it does not call special."""
+    return json.dumps(json.loads(tokenizer_json) | {"added_tokens": [], "post_processor": None})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quill.address import SentinelAddress, parse_address
@@ -79,6 +80,8 @@ class AdmissionSettings(Settings):
     #: Models that may be asked for before any worker has ever served them.
     models: tuple[ModelName, ...] = ()
     default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
+    #: A folder of prompt presets, one `.toml` each, beside those that come with Quill.
+    presets: Path | None = None
 
 
 class GatewaySettings(AdmissionSettings):
@@ -103,6 +106,18 @@ class DrainSettings(Settings):
 class SupervisorSettings(DrainSettings):
     #: `0,1`, or `all`; empty for one worker on the CPU.
     gpus: str = ""
+    #: GPUs that a worker gets.
+    tensor_parallel: int = Field(default=1, ge=1)
+
+
+#: For a laptop or a small board.
+EDGE: dict[str, Any] = {
+    "device": "cpu",
+    "quantization": "int8",
+    "context_tokens": 2048,
+    "slots": 4,
+    "threads": os.cpu_count() or 1,
+}
 
 
 class WorkerSettings(DrainSettings):
@@ -110,9 +125,14 @@ class WorkerSettings(DrainSettings):
     worker_id: str | None = None
     #: A hub name (`Qwen/Qwen3-0.6B`), a local folder, or `quill-tiny`, which is built in.
     model: str = "quill-tiny"
+    #: A commit, tag or branch on the hub; pin one in production.
+    revision: str | None = None
+    source: Literal["huggingface", "modelscope"] = "huggingface"
     #: The name that callers use; by default the hub name, or the folder's.
     served_model: ModelName | None = None
-    engine: Literal["transformers", "simulated"] = "transformers"
+    engine: Literal["transformers", "vllm", "openai", "simulated"] = "transformers"
+    #: `edge` fills what is not set for a small machine: CPU, int8 weights, short context, every core.
+    profile: Literal["edge"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     slots: int | None = Field(default=None, ge=1, le=1024, description="Jobs at once; from memory if absent.")
@@ -124,6 +144,20 @@ class WorkerSettings(DrainSettings):
     #: The worker is replaced if its broker is silent for so long, though the store answers and it has room.
     deaf_s: float = Field(default=15.0, gt=0)
     threads: int | None = Field(default=None, ge=1)
+    quantization: Literal["int8", "nf4"] | None = None
+    #: Stretches the model's native context; static, so no larger than is needed.
+    yarn_factor: float | None = Field(default=None, gt=1.0, le=32.0)
+    #: The openai engine's server, up to and with `/v1`, and the model's name there.
+    server_url: str = "http://127.0.0.1:8080/v1"
+    server_model: str | None = None
+    #: A checkpoint (hub name or folder) whose tokenizer and template count prompts before that server does.
+    server_tokenizer: str | None = None
+    server_api_key: SecretStr | None = None
+    #: The openai engine gives an answer up if the server adds nothing to it for so long.
+    server_silence_s: float = Field(default=120.0, gt=0)
+    #: The vllm engine's GPUs for one model, and its share of their memory.
+    tensor_parallel: int = Field(default=1, ge=1)
+    gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
     #: The simulated engine's speed.
     simulated_step_s: float = Field(default=0.02, ge=0)
     simulated_prefill_s: float = Field(default=0.0, ge=0, description="Seconds a prompt token.")
@@ -133,6 +167,11 @@ class WorkerSettings(DrainSettings):
     retry_pause_s: float = Field(default=60.0, ge=0)
     #: How often a streaming job's new text is written out.
     flush_s: float = Field(default=0.05, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def fills_in_the_profile(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return EDGE | given if given.get("profile") == "edge" else given
 
     @property
     def served_name(self) -> str:

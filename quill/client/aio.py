@@ -16,7 +16,8 @@ from quill.client.core import Core, id_of
 from quill.client.events import Event
 from quill.client.failures import result_of
 from quill.client.retry import DEFAULT_MAX_RETRIES, Policy
-from quill.job import Job, JobRequest, JobResult
+from quill.job import Job, JobRequest
+from quill.result import JobResult
 
 
 class AsyncClient:

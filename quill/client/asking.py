@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from quill.errors import Fault, InvalidRequest
-from quill.job import JobClass, JobRequest, Message
+from quill.job import JobClass, JobRequest, Message, PresetChoice, TemplateOptions
 
 #: Characters of an idempotency key.
 KEY_AT_MOST = 255
@@ -27,8 +27,24 @@ class Options(TypedDict, total=False):
     top_p: float | None
     top_k: int | None
     min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
     seed: int | None
+    #: How many answers; the others are in ``JobResult.alternatives``.
+    n: int
+    stop: Sequence[str]
+    stop_token_ids: Sequence[int]
+    ignore_eos: bool
+    logit_bias: Mapping[int, float]
+    logprobs: bool
+    top_logprobs: int
+    #: One of the service's prompt presets.
+    preset: PresetChoice | Mapping[str, object] | None
     thinking: bool | None
+    #: Tokens of reasoning at most.
+    thinking_budget: int | None
+    chat_template_kwargs: TemplateOptions | Mapping[str, bool | str]
     #: Keep the output as it grows, for ``stream``.
     stream: bool
     job_class: JobClass | str
@@ -54,6 +70,9 @@ def job_request(prompt: str | JobRequest | None, options: Options) -> JobRequest
         fields["class"] = fields.pop("job_class")
     if "metadata" in fields:
         fields["metadata"] = dict(fields["metadata"])
+    for name in ("stop", "stop_token_ids"):
+        if name in fields:
+            fields[name] = (fields[name],) if isinstance(fields[name], str) else tuple(fields[name])
     if fields.get("messages") is not None:
         fields["messages"] = tuple(
             turn if isinstance(turn, Message) else dict(turn) for turn in fields["messages"]

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from quill.client.failures import UnexpectedAnswer
 from quill.client.sse import RawEvent
 from quill.job import Job
+from quill.result import TokenLogprob
 from quill.states import State
 
 
@@ -30,6 +31,10 @@ class DeltaEvent:
     attempt: int
     text: str = ""
     reasoning: str = ""
+    #: Of the tokens that ``text`` completes, if they were asked for.
+    logprobs: tuple[TokenLogprob, ...] = ()
+    #: Which answer grew, from 0, where `n` asked for more than one.
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from quill.errors import (
     RequestError,
     Unavailable,
 )
-from quill.job import Job, JobResult
+from quill.job import Job
+from quill.result import JobResult
 from quill.states import State
 
 #: Answers of the gateway, or of a proxy before it, that say "later".

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from quill.errors import QuillError, RequestUnreadable
-from quill.job import Job, JobClass, JobFault, JobRequest, JobResult, Shortfall
+from quill.job import Job, JobClass, JobFault, JobRequest, Shortfall
+from quill.result import JobResult
 from quill.states import State
 from quill.store.call import Reply
 

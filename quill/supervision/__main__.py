@@ -24,7 +24,7 @@ def main() -> int:
     settings = SupervisorSettings()
     configure(settings)
     try:
-        environments = pinned(settings.gpus)
+        environments = pinned(settings.gpus, settings.tensor_parallel)
     except NoDevice as error:
         print(f"quill worker: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's line
         return 2

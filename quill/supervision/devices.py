@@ -24,8 +24,11 @@ def installed_gpus() -> list[str]:
     return listed.split()
 
 
-def pinned(gpus: str, installed: Callable[[], list[str]] = installed_gpus) -> list[dict[str, str]]:
-    """The environment of each worker: one a GPU of ``gpus`` (`0,1` or `all`), or one without for no GPU.
+def pinned(
+    gpus: str, together: int = 1, installed: Callable[[], list[str]] = installed_gpus
+) -> list[dict[str, str]]:
+    """The environment of each worker: one for every ``together`` GPUs of ``gpus`` (`0,1` or `all`), in their
+    order, or one without for no GPU.
 
     Raises ``NoDevice``.
     """
@@ -34,5 +37,8 @@ def pinned(gpus: str, installed: Callable[[], list[str]] = installed_gpus) -> li
     names = installed() if gpus == "all" else [name.strip() for name in gpus.split(",")]
     if not names or not all(names) or len(set(names)) < len(names):
         raise NoDevice(f"--gpus {gpus}: give `all`, or different GPUs such as 0,1.")
-    # The process sees one GPU, so whatever picks a device by itself picks that one.
-    return [{"QUILL_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": name} for name in names]
+    if len(names) % together:
+        raise NoDevice(f"{len(names)} GPUs do not make groups of {together}.")
+    # The process sees its own GPUs alone, so whatever picks a device by itself picks one of those.
+    groups = [names[first : first + together] for first in range(0, len(names), together)]
+    return [{"QUILL_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups]
