@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from quill.errors import Unavailable
+from quill.result import TokenLogprob
 from quill.store import calls
 from quill.store.attempt import Chunk, Claim
 from quill.store.run import Store
@@ -24,26 +25,46 @@ def _key(owner: Claim | Chunk) -> AttemptKey:
 
 
 @dataclass(slots=True)
-class _Pending:
-    """An attempt's output that is in no chunk yet; it merges, so its size is bounded by the answer's."""
+class _Grown:
+    """One answer's output that is in no chunk yet; it merges, so its size is bounded by the answer's."""
 
-    claim: Claim
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    def add(self, delta: Delta) -> None:
+        self.text.append(delta.text)
+        self.reasoning.append(delta.reasoning)
+        self.logprobs += delta.logprobs
+
+    def as_json(self, choice: int) -> str:
+        fields = {
+            "choice": choice,
+            "text": "".join(self.text),
+            "reasoning": "".join(self.reasoning),
+            "logprobs": [told.model_dump() for told in self.logprobs],
+        }
+        return json.dumps({name: value for name, value in fields.items() if value}, ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class _Pending:
+    claim: Claim
+    #: By choice.
+    grown: dict[int, _Grown] = field(default_factory=dict)
     number: int = 0
 
+    def add(self, delta: Delta) -> None:
+        self.grown.setdefault(delta.choice, _Grown()).add(delta)
+
     def take(self) -> list[Chunk]:
-        """Nothing, or the next chunk."""
-        parts = {"text": "".join(self.text), "reasoning": "".join(self.reasoning)}
-        filled = {name: part for name, part in parts.items() if part}
-        if not filled:
-            return []
-        self.text.clear()
-        self.reasoning.clear()
+        """The next chunks, one for each answer that grew."""
+        grown, self.grown = self.grown, {}
+        return [self._chunk(part.as_json(choice)) for choice, part in sorted(grown.items())]
+
+    def _chunk(self, data: str) -> Chunk:
         self.number += 1
-        claim = self.claim
-        data = json.dumps(filled, ensure_ascii=False)
-        return [Chunk(claim.job_id, claim.attempt, claim.token, self.number, data)]
+        return Chunk(self.claim.job_id, self.claim.attempt, self.claim.token, self.number, data)
 
 
 class Flusher:
@@ -80,8 +101,7 @@ class Flusher:
 
         def on_delta(delta: Delta) -> None:
             with self._buffers:
-                pending.text.append(delta.text)
-                pending.reasoning.append(delta.reasoning)
+                pending.add(delta)
 
         return on_delta
 

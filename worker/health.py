@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from quill.job import JobResult
+from quill.result import JobResult
 from worker.engines.base import Engine, EngineInfo
 
 #: Jobs that the worker's own averages look back on.
@@ -60,6 +60,7 @@ class Health:
             "dtype": info.dtype,
             "slots": info.slots,
             "context_tokens": info.context_tokens,
+            "tuning": dict(info.tuning),
         }
         self._started_s = time.monotonic()
         self._process = psutil.Process()
@@ -86,6 +87,7 @@ class Health:
                 "response_s": round(sum(total_ms) / len(total_ms) / 1000, 3) if total_ms else None,
                 "rss_bytes": self._process.memory_info().rss,
                 "gpu_bytes": stats.gpu_bytes,
+                "reused_tokens": stats.reused_tokens,
                 "longest_step_s": round(stats.longest_step_s, 3),
                 "uptime_s": round(time.monotonic() - self._started_s, 1),
                 "dropped_tickets": dropped_tickets,

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import structlog
@@ -21,7 +21,8 @@ from quill.errors import (
     Unavailable,
 )
 from quill.ids import new_token
-from quill.job import JobRequest, JobResult, Usage
+from quill.job import JobRequest
+from quill.result import JobResult, Usage
 from quill.states import State
 from quill.store import calls
 from quill.store.attempt import Claim
@@ -29,6 +30,7 @@ from quill.store.call import Call
 from quill.store.record import fault_json
 from quill.store.refusals import FenceError, RetriesSpent, StaleTicket, WorkerBusy, WorkerKept
 from quill.store.run import Store
+from worker.engines import choices
 from worker.engines.base import Delta, Engine, GenerationRequest, Handle, OnDelta, Sampling
 from worker.flusher import Flusher
 from worker.health import Health, Measures
@@ -129,7 +131,9 @@ class Runner:
         clock = _Clock(self._flusher.open(claim) if claim.is_streaming else None)
         try:
             request = claim.request
-            handle = self._engine.submit(generation_of(request), clock.on_delta)
+            handle = choices.submit(
+                self._engine, generation_of(request, claim.tenant), request.n, clock.on_delta
+            )
             job.attach(handle)
             result = _within(request.run_timeout_s, handle)
         except EngineClosed:
@@ -265,13 +269,14 @@ class _Clock:
             self._forward(delta)
 
 
-def generation_of(request: JobRequest) -> GenerationRequest:
-    sampling = Sampling(
-        max_tokens=request.max_tokens,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        seed=request.seed,
+def generation_of(request: JobRequest, tenant: str) -> GenerationRequest:
+    """The fields of ``Sampling`` are those of the request."""
+    told = request.chat_template_kwargs.model_dump(exclude_none=True, exclude={"enable_thinking"})
+    return GenerationRequest(
+        messages=request.turns,
+        sampling=Sampling(**{field.name: getattr(request, field.name) for field in fields(Sampling)}),
+        thinking=request.wants_thinking,
+        thinking_budget=request.thinking_budget,
+        template_options=told,
+        salt=tenant,
     )
-    return GenerationRequest(messages=request.turns, sampling=sampling, thinking=request.thinking)

@@ -6,23 +6,36 @@ failure never touches its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from quill.job import JobResult, Message
+from quill.job import Message
+from quill.result import JobResult, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to pick tokens. A field that is ``None`` comes from the model's own generation settings."""
+    """How to pick tokens, and where to end. A field that is ``None`` comes from the model's own settings."""
 
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     seed: int | None = None
+    #: Texts that end an answer and are not part of it.
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    #: The model's own end-of-text tokens end nothing.
+    ignore_eos: bool = False
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: bool = False
+    #: Likeliest tokens told beside each one of the answer.
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,12 @@ class GenerationRequest:
     sampling: Sampling = Sampling()
     #: ``None`` leaves it to the model's template.
     thinking: bool | None = None
+    #: Tokens of reasoning at most; ``None`` leaves room for the answer.
+    thinking_budget: int | None = None
+    #: What the chat template is told beside that; never a caller's free text.
+    template_options: Mapping[str, bool | str] = field(default_factory=dict)
+    #: Requests of different salts share nothing, so that none finds out by its speed what another asked.
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,10 @@ class Delta:
 
     text: str = ""
     reasoning: str = ""
+    #: Of the tokens that `text` completes.
+    logprobs: tuple[TokenLogprob, ...] = ()
+    #: Which of the request's answers grew.
+    choice: int = 0
 
 
 #: Called on the engine's thread for every piece of output: it must return at once and never raise.
@@ -55,6 +78,8 @@ class EngineInfo:
     dtype: str
     #: A human's line: how slots and capacity came out of the memory budget.
     memory_plan: str
+    #: How it runs here: attention, threads and what else was chosen at the start.
+    tuning: Mapping[str, str] = field(default_factory=dict)
     #: The tokenizer as `tokenizer.json` bytes, so that a gateway can count; ``None`` if there is none.
     #: Megabytes of it: never part of a log line.
     tokenizer_json: bytes | None = field(default=None, repr=False)
@@ -72,6 +97,8 @@ class EngineStats:
     completed: int = 0
     tokens_per_s: float = 0.0
     gpu_bytes: int = 0
+    #: Prompt tokens that were not read, since their keys and values were at hand.
+    reused_tokens: int = 0
     #: Steps of the model since the start.
     steps: int = 0
     #: Of the step that is under way, 0 between two; of the steps of late; of all.
@@ -105,7 +132,8 @@ class Engine(Protocol):
     def submit(self, request: GenerationRequest, on_delta: OnDelta | None = None) -> Handle:
         """Takes a request; it waits inside the engine if every slot is busy.
 
-        Raises ``ContextLengthExceeded`` if it can never fit, ``EngineClosed`` after ``close``.
+        Raises ``ContextLengthExceeded`` if it can never fit, ``InvalidRequest`` if it names what the model
+        does not have, ``EngineClosed`` after ``close``.
         """
 
     def stats(self) -> EngineStats: ...

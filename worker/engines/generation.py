@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from quill.errors import EngineError
-from quill.job import JobResult
+from quill.errors import EngineError, QuillError
+from quill.result import JobResult
 from worker.engines.base import Delta, OnDelta
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Generation:
         self._on_delta = on_delta
         self._ended = threading.Event()
         self._result: JobResult | None = None
-        self._error: EngineError | None = None
+        self._error: QuillError | None = None
 
     def result(self, timeout_s: float | None = None) -> JobResult:
         if not self._ended.wait(timeout_s):
@@ -49,6 +49,6 @@ class Generation:
         self._result = result
         self._ended.set()
 
-    def fail(self, error: EngineError) -> None:
+    def fail(self, error: QuillError) -> None:
         self._error = error
         self._ended.set()

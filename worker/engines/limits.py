@@ -1,9 +1,13 @@
-"""How many tokens a request may produce. Every engine that knows its context counts alike."""
+"""How many tokens a request may produce, and how long a pass should last. Every engine counts alike."""
 
 from __future__ import annotations
 
 from quill.errors import ContextLengthExceeded
 from quill.job import DEFAULT_MAX_TOKENS
+
+#: What a pass over prompts aims at, so that whoever decodes meanwhile is not held up for long. Its measure is
+#: of the passes before it, so it may take longer: the bound is a second.
+PASS_TARGET_S = 0.5
 
 
 def answer_limit_tokens(prompt_tokens: int, max_tokens: int | None, context_tokens: int) -> int:

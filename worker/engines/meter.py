@@ -37,7 +37,7 @@ class Meter:
         self._began_s = None
         self.mean_step_s += (step_s - self.mean_step_s) * _SMOOTHING
         self.longest_step_s = max(self.longest_step_s, step_s)
-        self._mark(now_s, tokens, step_s)
+        self.mark(tokens, step_s)
 
     @property
     def step_age_s(self) -> float:
@@ -45,7 +45,9 @@ class Meter:
         began_s = self._began_s
         return 0.0 if began_s is None else time.monotonic() - began_s
 
-    def _mark(self, now_s: float, tokens: int, work_s: float) -> None:
+    def mark(self, tokens: int, work_s: float) -> None:
+        """Tokens that just came, and what they took."""
+        now_s = time.monotonic()
         with self._lock:
             if self._marks and now_s - self._marks[-1][0] < GRAIN_S:
                 since_s, sum_tokens, sum_s = self._marks.pop()

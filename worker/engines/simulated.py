@@ -10,20 +10,23 @@ import itertools
 import math
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quill.errors import EngineClosed
-from quill.job import JobResult, Message, Usage
+from quill.job import Message
+from quill.result import FinishReason, JobResult, Usage
 from worker.engines.base import Delta, EngineInfo, EngineStats, GenerationRequest, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox
-from worker.engines.limits import answer_limit_tokens
+from worker.engines.limits import PASS_TARGET_S, answer_limit_tokens
 from worker.engines.meter import Meter
-from worker.engines.pace import TARGET_S
-from worker.engines.sequence import FinishReason
+from worker.engines.stops import StopStrings
 
 #: Bytes of a prompt that count as one token: what English text takes in Qwen's vocabulary, about.
 BYTES_PER_TOKEN = 4
+
+
+_ENDS: tuple[FinishReason, ...] = ("stop", "length")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,20 +38,31 @@ class _Job:
     words: tuple[str, ...]
     #: Of the prompt, not yet.
     unread_tokens: int
+    stops: StopStrings
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def reason(self) -> FinishReason | None:
+        """Why it is over, if it is."""
+        if self.stops.found is not None:
+            return "stop"
+        return "length" if self.generation.produced_tokens >= self.limit_tokens else None
 
     def produce(self, tokens: int) -> None:
         """Appends words; every word is one token."""
         done = self.generation.produced_tokens
-        added = _answer(self.words, done, done + tokens)
         self.generation.produced_tokens = done + tokens
-        self.generation.deliver(Delta(text=added))
+        self._show(self.stops.push(_answer(self.words, done, done + tokens)))
 
     def finish(self, reason: FinishReason) -> None:
-        produced = self.generation.produced_tokens
-        usage = Usage(prompt_tokens=self.prompt_tokens, completion_tokens=produced)
-        self.generation.finish(
-            JobResult(text=_answer(self.words, 0, produced), finish_reason=reason, usage=usage)
-        )
+        self._show(self.stops.end())
+        usage = Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.generation.produced_tokens)
+        text, found = "".join(self.texts), self.stops.found
+        self.generation.finish(JobResult(text=text, finish_reason=reason, stop_reason=found, usage=usage))
+
+    def _show(self, text: str) -> None:
+        self.texts.append(text)
+        self.generation.deliver(Delta(text=text))
 
 
 class SimulatedEngine:
@@ -90,7 +104,14 @@ class SimulatedEngine:
         texts = [message.content.encode(errors="replace") for message in request.messages]
         prompt_tokens = math.ceil(sum(map(len, texts)) / BYTES_PER_TOKEN)
         limit_tokens = answer_limit_tokens(prompt_tokens, request.sampling.max_tokens, self._context_tokens)
-        job = _Job(Generation(on_delta), prompt_tokens, limit_tokens, _words(request.messages), prompt_tokens)
+        job = _Job(
+            generation=Generation(on_delta),
+            prompt_tokens=prompt_tokens,
+            limit_tokens=limit_tokens,
+            words=_words(request.messages),
+            unread_tokens=prompt_tokens,
+            stops=StopStrings(request.sampling.stop),
+        )
         self._inbox.put(job)
         return job.generation
 
@@ -131,16 +152,15 @@ class SimulatedEngine:
         self._elapse(self._prefill_s_per_token * self._read())
         self._elapse(self._decode_s_per_step)
         tokens = sum(self._advance(job) for job in self._running if not job.unread_tokens)
-        self._end(
-            [job for job in self._running if job.generation.produced_tokens >= job.limit_tokens], "length"
-        )
+        for reason in _ENDS:
+            self._end([job for job in self._running if job.reason == reason], reason)
         self._steps += 1
         self._meter.end(tokens)
 
     def _read(self) -> int:
         """Prompt tokens of one step: a chunk, if they take time."""
         is_free = not self._prefill_s_per_token
-        left = math.inf if is_free else max(1, int(TARGET_S / self._prefill_s_per_token))
+        left = math.inf if is_free else max(1, int(PASS_TARGET_S / self._prefill_s_per_token))
         read = 0
         for job in self._running:
             tokens = int(min(job.unread_tokens, left - read))

@@ -44,6 +44,9 @@ class TokenTable:
         ids = {token.content: token_id for token_id, token in added.items()}
         return cls(tuple(pieces), ids.get(REASONING_OPENS), ids.get(REASONING_CLOSES))
 
+    def bytes_of(self, token_id: int) -> bytes:
+        return self.pieces[token_id] if token_id < len(self.pieces) else b""
+
 
 def _is_byte_level(decoder: dict[str, Any] | None) -> bool:
     if decoder is None:
@@ -63,19 +66,22 @@ def _byte_alphabet() -> Iterator[tuple[str, int]]:
 
 
 class TextStream:
-    """One answer as it grows. The deltas, joined, are exactly `text` and `reasoning`."""
+    """What the tokens of one answer show, one after the other."""
 
     def __init__(self, table: TokenTable, is_reasoning: bool = False) -> None:
         self._table = table
-        self._is_reasoning = is_reasoning
+        self.is_reasoning = is_reasoning
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._texts: list[str] = []
-        self._reasonings: list[str] = []
         #: Newlines that follow are dropped: those around a line of thought belong to the template.
         self._skips_newlines = is_reasoning
         #: Newlines at the end of the reasoning so far; they count only if more of it follows.
         self._held_newlines = ""
         self.reasoning_tokens = 0
+
+    @property
+    def is_mid_character(self) -> bool:
+        """The last token was a part of a character that is not whole yet."""
+        return bool(self._utf8.getstate()[0])
 
     def push(self, token_id: int) -> Delta:
         """What this token adds; empty if it shows nothing yet."""
@@ -83,23 +89,14 @@ class TextStream:
             return self._switch(is_reasoning=True)
         if token_id == self._table.reasoning_closes_id:
             return self._switch(is_reasoning=False)
-        self.reasoning_tokens += self._is_reasoning
-        piece = self._table.pieces[token_id] if token_id < len(self._table.pieces) else b""
-        return self._show(self._utf8.decode(piece))
-
-    @property
-    def text(self) -> str:
-        return "".join(self._texts)
-
-    @property
-    def reasoning(self) -> str | None:
-        return "".join(self._reasonings) or None
+        self.reasoning_tokens += self.is_reasoning
+        return self._show(self._utf8.decode(self._table.bytes_of(token_id)))
 
     def _switch(self, is_reasoning: bool) -> Delta:
         """A half character before a control token can no longer become whole, so it is dropped."""
-        self.reasoning_tokens += self._is_reasoning or is_reasoning
+        self.reasoning_tokens += self.is_reasoning or is_reasoning
         self._utf8.reset()
-        self._is_reasoning = is_reasoning
+        self.is_reasoning = is_reasoning
         self._skips_newlines = True
         self._held_newlines = ""
         return Delta()
@@ -110,8 +107,7 @@ class TextStream:
         if not piece:
             return Delta()
         self._skips_newlines = False
-        if not self._is_reasoning:
-            self._texts.append(piece)
+        if not self.is_reasoning:
             return Delta(text=piece)
         return self._show_reasoning(piece)
 
@@ -122,5 +118,4 @@ class TextStream:
             return Delta()
         shown = self._held_newlines + body
         self._held_newlines = piece[len(body) :]
-        self._reasonings.append(shown)
         return Delta(reasoning=shown)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from quill.errors import EngineError, InvalidRequest
 from quill.job import Message
+
+#: By name, as the template knows them.
+Options = Mapping[str, bool | str]
 
 REASONING_OPENS = "<think>"
 REASONING_CLOSES = "</think>"
@@ -40,14 +44,17 @@ class ChatTemplate:
         self._sentinel = f"QUILL{nonce}N%dE"
         self._sentinels = re.compile(f"QUILL{nonce}N([0-9]+)E")
 
-    def render(self, messages: Sequence[Message], thinking: bool | None = None) -> list[Piece]:
-        """Raises ``InvalidRequest`` if the template refuses this sequence of roles."""
+    def render(self, messages: Sequence[Message], options: Options = MappingProxyType({})) -> list[Piece]:
+        """Options that the template does not know change nothing; none may be a caller's free text.
+
+        Raises ``InvalidRequest`` if the template refuses this sequence of roles.
+        """
         contents: list[str] = []
         turns = [self._masked(message, contents) for message in messages]
-        rendered = self._rendered(turns, thinking)
+        rendered = self._rendered(turns, options)
         kept = contents
         if any(content != content.strip() for content in contents):
-            kept = self._as_trimmed(turns, contents, rendered, thinking)
+            kept = self._as_trimmed(turns, contents, rendered, options)
         pieces = [Piece(text) for text in self._sentinels.split(rendered)]
         for i in range(1, len(pieces), 2):
             key = int(pieces[i].text)
@@ -74,7 +81,7 @@ class ChatTemplate:
         return self._sentinel % (len(contents) - 1)
 
     def _as_trimmed(
-        self, turns: list[dict[str, str]], contents: list[str], rendered: str, thinking: bool | None
+        self, turns: list[dict[str, str]], contents: list[str], rendered: str, options: Options
     ) -> list[str]:
         """The contents with only that whitespace at their ends which the template keeps.
 
@@ -89,7 +96,7 @@ class ChatTemplate:
             for turn in turns
         ]
         plain = self._sentinels.split(rendered)
-        spaced = self._sentinels.split(self._rendered(spaced_turns, thinking))
+        spaced = self._sentinels.split(self._rendered(spaced_turns, options))
         kept = list(contents)
         order = [int(part) for part in plain[1::2]]
         if [int(part) for part in spaced[1::2]] != order:
@@ -104,8 +111,7 @@ class ChatTemplate:
             kept[key] = joints[i][1] + contents[key].strip() + joints[i + 1][0]
         return kept
 
-    def _rendered(self, turns: list[dict[str, str]], thinking: bool | None) -> str:
-        options = {} if thinking is None else {"enable_thinking": thinking}
+    def _rendered(self, turns: list[dict[str, str]], options: Options) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(

@@ -2,39 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from worker.engines.policy import Picker
+from worker.engines.transformers.picker import Picker
+from worker.engines.transformers.picks import Pick
+from worker.engines.transformers.reweighing import reweigh
 
 #: Candidates looked at before the exact fallback. To sort 151,936 logits takes 171 ms for 32 rows on
 #: two cores, `topk(256)` takes 6 ms.
 CANDIDATES = 256
 
 
-def pick(logits: torch.Tensor, pickers: list[Picker]) -> tuple[list[int], list[bool]]:
-    """Logits [rows, vocabulary] -> a token a row, and whether the row's logits were numbers at all."""
+def pick(logits: torch.Tensor, pickers: Sequence[Picker]) -> list[Pick]:
+    """Logits [rows, vocabulary] -> a token a row."""
     peaks, tokens = logits.max(dim=-1)
     usable = torch.isfinite(peaks)
+    considered = [row for row, p in enumerate(pickers) if p.reweighs or not p.policy.is_greedy]
+    if considered:
+        rows = torch.tensor(considered, device=logits.device)
+        numbers = logits[rows].float()
+        if not usable.all():
+            numbers = torch.where(usable[rows, None], numbers, 0.0)
+        tokens[rows] = _consider(numbers, [pickers[row] for row in considered])
+    picks = [Pick(token, number) for token, number in zip(tokens.tolist(), usable.tolist(), strict=True)]
+    told = [row for row, p in enumerate(pickers) if p.top_logprobs is not None and picks[row].is_number]
+    if told:
+        _tell(picks, logits, told, max(pickers[row].top_logprobs or 0 for row in told))
+    return picks
+
+
+def _tell(picks: list[Pick], logits: torch.Tensor, rows: list[int], count: int) -> None:
+    """Adds to the picks of these rows how probable they and others were; as many for each as for any."""
+    logprobs = logits[rows].float().log_softmax(dim=-1)
+    tokens = torch.tensor([picks[row].token_id for row in rows], device=logits.device)
+    chosen = logprobs.gather(1, tokens[:, None])[:, 0].tolist()
+    values, ids = logprobs.topk(min(count, logprobs.shape[-1]), dim=-1)
+    for row, own, top_ids, top_values in zip(rows, chosen, ids.tolist(), values.tolist(), strict=True):
+        picks[row] = Pick(picks[row].token_id, True, own, tuple(zip(top_ids, top_values, strict=True)))
+
+
+def _consider(logits: torch.Tensor, pickers: Sequence[Picker]) -> torch.Tensor:
+    """Rows whose best token is not simply taken."""
+    reweigh(logits, pickers)
     sampled = [row for row, picker in enumerate(pickers) if not picker.policy.is_greedy]
+    if len(sampled) == len(pickers):
+        return _sample(logits, pickers)
+    tokens = logits.argmax(dim=-1)
     if sampled:
-        rows = torch.tensor(sampled, device=logits.device)
-        numbers = torch.where(usable[rows, None], logits[rows].float(), 0.0)
-        tokens[rows] = _sample(numbers, [pickers[row] for row in sampled])
-    return tokens.tolist(), usable.tolist()
+        tokens[sampled] = _sample(logits[sampled], [pickers[row] for row in sampled])
+    return tokens
 
 
-def _sample(logits: torch.Tensor, pickers: list[Picker]) -> torch.Tensor:
+def _sample(logits: torch.Tensor, pickers: Sequence[Picker]) -> torch.Tensor:
     """Only rows whose policy may reach beyond the candidates pay for a look at the whole vocabulary."""
     table = _table(pickers).to(logits.device)
-    logits = logits / table[:, :1].float()
+    temperatures = table[:, :1].float()
     width = min(CANDIDATES, logits.shape[-1])
     top, tokens = logits.topk(width, dim=-1)
+    top = top / temperatures
     picks = tokens.gather(1, _choose(top.softmax(dim=-1), table))[:, 0]
     for row, picker in enumerate(pickers):
         if width < logits.shape[-1] and not 1 <= picker.policy.top_k <= width:
-            picks[row] = _sample_open_row(
-                logits[row : row + 1], top[row : row + 1], tokens[row], table[row : row + 1]
-            )
+            one = slice(row, row + 1)
+            picks[row] = _sample_open_row(logits[one] / temperatures[one], top[one], tokens[row], table[one])
     return picks
 
 
@@ -56,9 +88,9 @@ def _sample_open_row(
     return tokens[_choose(ordered.softmax(dim=-1)[None], table)[0, 0]]
 
 
-def _table(pickers: list[Picker]) -> torch.Tensor:
+def _table(pickers: Sequence[Picker]) -> torch.Tensor:
     """[rows, 5]: temperature, top_k, top_p, min_p and this step's uniform number."""
-    rows = [(picker.policy, picker.noise.random()) for picker in pickers]
+    rows = [(picker.policy, picker.uniform) for picker in pickers]
     values = [[p.temperature, p.top_k, p.top_p, p.min_p, noise] for p, noise in rows]
     # Double: a noise that rounds up to 1.0 would choose a token beyond what is kept.
     return torch.tensor(values, dtype=torch.float64)

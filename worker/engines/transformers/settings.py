@@ -10,6 +10,9 @@ from typing import Literal
 class EngineSettings:
     #: A name on the hub or a local folder.
     model: str
+    #: A commit, tag or branch on the hub; ``None`` is the newest.
+    revision: str | None = None
+    source: Literal["huggingface", "modelscope"] = "huggingface"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     #: `auto` is bfloat16 on a GPU and for large models, float32 for small models on a CPU.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -22,3 +25,7 @@ class EngineSettings:
     prefill_chunk_tokens: int = 256
     #: CPU threads of one operation; ``None`` is torch's own choice on a CPU and 1 beside a GPU.
     threads: int | None = None
+    #: Makes the weights smaller while they load, with bitsandbytes.
+    quantization: Literal["int8", "nf4"] | None = None
+    #: Stretches the model's native context so many times.
+    yarn_factor: float | None = None
