@@ -6,8 +6,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-VISIBLE_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+#: All that Qwen3's tokenizer adds; those of the second kind are shown when text is decoded.
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+VISIBLE_TOKENS = (
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<tool_response>",
+    "</tool_response>",
+    "<think>",
+    "</think>",
+)
 CONTEXT_TOKENS = 512
 
 #: Qwen2.5 without tools: a default system prompt, contents as they are.
@@ -122,7 +151,7 @@ def save_checkpoint(
     family: str = "qwen3",
     template: str = QWEN3_TEMPLATE,
     *,
-    sizes: Mapping[str, int] | None = None,
+    sizes: Mapping[str, object] | None = None,
     **generation: object,
 ) -> Path:
     """A model of a family with random weights, wide enough in spread that greedy answers differ.
@@ -139,23 +168,25 @@ def save_checkpoint(
     torch.manual_seed(7)
     tokenizer = build_tokenizer(template)
     config = AutoConfig.for_model(
-        family,
+        MODEL_TYPES.get(family, family),
         vocab_size=len(tokenizer),
-        **(_SIZES | dict(sizes or {})),
+        **(_SIZES | dict(EXTRA.get(family, {})) | dict(sizes or {})),
         initializer_range=0.5,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        **EXTRA.get(family, {}),
     )
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         model.get_output_embeddings().weight[tokenizer.eos_token_id] = 0.0
-    for name, value in generation.items():
+    for name, value in ({"do_sample": False} | generation).items():
         setattr(model.generation_config, name, value)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
+
+#: Where a family's name is that of its model with eyes, the part of it that reads and writes.
+MODEL_TYPES: Mapping[str, str] = {"qwen3_5": "qwen3_5_text"}
 
 #: What only one family's configuration knows.
 EXTRA: Mapping[str, Mapping[str, object]] = {
@@ -167,6 +198,14 @@ EXTRA: Mapping[str, Mapping[str, object]] = {
         "shared_expert_intermediate_size": 16,
     },
     "qwen3_moe": {"head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    "qwen3_5": {
+        "head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
     "qwen3_next": {
         "head_dim": 16,
         "num_experts": 4,

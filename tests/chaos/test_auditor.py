@@ -11,7 +11,8 @@ from quill.chaos.history import Change
 from quill.chaos.ledger import Entry, outcome_of
 from quill.chaos.nemesis import Blow
 from quill.chaos.remains import Remains
-from quill.job import Job, JobRequest, JobResult, Usage
+from quill.job import Job, JobRequest
+from quill.result import JobResult, Usage
 from quill.states import State
 
 QUESTION = JobRequest(prompt="question", max_tokens=5)

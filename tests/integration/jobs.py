@@ -7,8 +7,9 @@ import json
 from quill import ids
 from quill.broker import parse_ticket
 from quill.errors import JobFailed
-from quill.job import JobRequest, JobResult, Usage
+from quill.job import JobRequest
 from quill.pricing import ModelFacts
+from quill.result import JobResult, Usage
 from quill.states import State
 from quill.store import calls, record
 from quill.store.attempt import Claim

@@ -24,8 +24,9 @@ from quill.errors import (
     ModelNotFound,
     OutcomeError,
 )
-from quill.job import JobClass, JobRequest, JobResult, Usage
+from quill.job import JobClass, JobRequest
 from quill.pricing import ModelFacts
+from quill.result import JobResult, Usage
 from quill.states import State
 from quill.store import calls, record
 from quill.store.attempt import Chunk, Claim

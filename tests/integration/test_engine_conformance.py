@@ -6,17 +6,26 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quill.errors import ContextLengthExceeded, EngineClosed
 from quill.job import DEFAULT_MAX_TOKENS, Message
 from tests.checkpoints import CONTEXT_TOKENS, QWEN2_TEMPLATE, QWEN3_TEMPLATE, save_checkpoint
-from worker.engines.base import Delta, Engine, GenerationRequest, Handle, Sampling
-from worker.engines.settings import EngineSettings
+from tests.serving import serving
+from worker.engines import choices
+from worker.engines.base import Delta, Engine, GenerationRequest, Handle, OnDelta, Sampling
+from worker.engines.openai.engine import OpenAIEngine
+from worker.engines.openai.settings import ServerSettings
 from worker.engines.simulated import SimulatedEngine
-from worker.engines.transformers import TransformersEngine
+from worker.engines.transformers.engine import TransformersEngine
+from worker.engines.transformers.settings import EngineSettings
+from worker.engines.vllm.engine import VllmEngine
+from worker.engines.vllm.settings import VllmSettings
 
 SLOTS = 3
 WAIT_S = 20.0
@@ -26,16 +35,50 @@ STEP_S = 0.002
 LONG_TOKENS = 400
 
 
-def simulated(_: Path) -> Engine:
-    return SimulatedEngine(slots=SLOTS, decode_s_per_step=STEP_S, context_tokens=CONTEXT_TOKENS)
+#: An engine that is not started yet, on one of the tiny checkpoints.
+Make = Callable[[Path], AbstractContextManager[Engine]]
+
+FAMILIES = {
+    "qwen2": QWEN2_TEMPLATE,
+    "qwen2_moe": QWEN2_TEMPLATE,
+    "qwen3": QWEN3_TEMPLATE,
+    "qwen3_moe": QWEN3_TEMPLATE,
+    "qwen3_next": QWEN3_TEMPLATE,
+    "qwen3_5": QWEN3_TEMPLATE,
+}
 
 
-def qwen2(checkpoints: Path) -> Engine:
-    return TransformersEngine(engine_settings(checkpoints / "qwen2"))
+@contextmanager
+def simulated(_: Path) -> Iterator[Engine]:
+    yield SimulatedEngine(slots=SLOTS, decode_s_per_step=STEP_S, context_tokens=CONTEXT_TOKENS)
 
 
-def qwen3(checkpoints: Path) -> Engine:
-    return TransformersEngine(engine_settings(checkpoints / "qwen3"))
+def slotted(family: str) -> Make:
+    @contextmanager
+    def make(checkpoints: Path) -> Iterator[Engine]:
+        yield TransformersEngine(engine_settings(checkpoints / family))
+
+    return make
+
+
+@contextmanager
+def vllm(checkpoints: Path) -> Iterator[Engine]:
+    model = save_checkpoint(checkpoints / "vllm", "qwen3", QWEN3_TEMPLATE, sizes={"head_dim": 64})
+    yield VllmEngine(
+        VllmSettings(
+            str(model), dtype="float32", slots=SLOTS, context_tokens=CONTEXT_TOKENS, host_cache_gib=1
+        )
+    )
+
+
+@contextmanager
+def openai(checkpoints: Path) -> Iterator[Engine]:
+    """Before `transformers serve`."""
+    model = str(checkpoints / "qwen3")
+    with serving(model) as url:
+        yield OpenAIEngine(
+            ServerSettings(url, model, slots=SLOTS, context_tokens=CONTEXT_TOKENS, tokenizer=model)
+        )
 
 
 def engine_settings(model: Path) -> EngineSettings:
@@ -47,22 +90,59 @@ def engine_settings(model: Path) -> EngineSettings:
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
-    save_checkpoint(folder / "qwen2", "qwen2", QWEN2_TEMPLATE)
-    save_checkpoint(folder / "qwen3", "qwen3", QWEN3_TEMPLATE)
+    for family, template in FAMILIES.items():
+        save_checkpoint(folder / family, family, template)
     return folder
 
 
-@pytest.fixture(params=[simulated, qwen2, qwen3])
-def engine(request: pytest.FixtureRequest, checkpoints: Path) -> Iterator[Engine]:
-    make: Callable[[Path], Engine] = request.param
-    engine = make(checkpoints)
-    assert engine.start().slots == SLOTS
-    yield engine
-    engine.close()
+ENGINES = [
+    pytest.param(simulated, id="simulated"),
+    *(pytest.param(slotted(family), id=family) for family in FAMILIES),
+    pytest.param(openai, id="openai"),
+    # vLLM pins a torch of its own, so it has an environment of its own: `scripts/test-vllm`.
+    *([pytest.param(vllm, id="vllm")] if find_spec("vllm") else []),
+]
 
 
-def ask(text: str = "Hello", **sampling: int | float | None) -> GenerationRequest:
-    return GenerationRequest((Message(role="user", content=text),), Sampling(**sampling))  # type: ignore[arg-type]
+@pytest.fixture(scope="module", params=ENGINES)
+def served(request: pytest.FixtureRequest, checkpoints: Path) -> Iterator[Engine]:
+    """One engine for all tests: some take half a minute to start."""
+    make: Make = request.param
+    with make(checkpoints) as engine:
+        assert engine.start().slots == SLOTS
+        yield engine
+        engine.close()
+
+
+@pytest.fixture
+def engine(served: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Nothing that a test submits outlives it."""
+    handles: list[Handle] = []
+    submit = served.submit
+
+    def recorded(request: GenerationRequest, on_delta: OnDelta | None = None) -> Handle:
+        handles.append(submit(request, on_delta))
+        return handles[-1]
+
+    monkeypatch.setattr(served, "submit", recorded)
+    yield served
+    for handle in handles:
+        handle.abort()
+    for handle in handles:
+        handle.result(WAIT_S)
+
+
+@pytest.fixture(params=ENGINES)
+def closable(request: pytest.FixtureRequest, checkpoints: Path) -> Iterator[Engine]:
+    make: Make = request.param
+    with make(checkpoints) as engine:
+        engine.start()
+        yield engine
+        engine.close()
+
+
+def ask(text: str = "Hello", **sampling: Any) -> GenerationRequest:
+    return GenerationRequest((Message(role="user", content=text),), Sampling(**sampling))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -115,6 +195,47 @@ def test_a_request_that_cannot_fit_is_refused_with_the_numbers(engine: Engine) -
         engine.submit(ask("x" * 10_000))
     usage = engine.submit(ask(max_tokens=CONTEXT_TOKENS - fits)).result(WAIT_S).usage
     assert usage.prompt_tokens + usage.completion_tokens == CONTEXT_TOKENS
+
+
+def test_an_answer_ends_before_a_stop_string_and_says_which(engine: Engine) -> None:
+    whole = engine.submit(ask(max_tokens=40)).result(WAIT_S).text
+    stop = whole[len(whole) // 2 :][:3]
+    deltas: list[Delta] = []
+    result = engine.submit(ask(max_tokens=40, stop=("nowhere", stop)), deltas.append).result(WAIT_S)
+    assert result.text == whole[: whole.index(stop)]
+    assert (result.finish_reason, result.stop_reason) == ("stop", stop)
+    assert "".join(delta.text for delta in deltas) == result.text
+    assert result.usage.completion_tokens < 40
+
+
+def test_several_answers_are_one_result(engine: Engine) -> None:
+    deltas: list[Delta] = []
+    request = ask(max_tokens=12, temperature=1.0, seed=3)
+    result = choices.submit(engine, request, 3, deltas.append).result(WAIT_S)
+    assert result.usage.completion_tokens == 36
+    assert result.usage.prompt_tokens == engine.submit(request).result(WAIT_S).usage.prompt_tokens
+    answers = [result, *result.alternatives]
+    for number, answer in enumerate(answers):
+        assert "".join(delta.text for delta in deltas if delta.choice == number) == answer.text
+    assert choices.submit(engine, request, 3).result(WAIT_S) == result
+    assert result.text == engine.submit(request).result(WAIT_S).text
+
+
+def test_aborting_one_of_several_answers_aborts_all(engine: Engine) -> None:
+    handle = choices.submit(engine, ask("Go on.", max_tokens=LONG_TOKENS), 2, hold_up)
+    wait_until(lambda: handle.produced_tokens > 1)
+    handle.abort()
+    result = handle.result(WAIT_S)
+    assert result.finish_reason == result.alternatives[0].finish_reason == "cancelled"
+
+
+def test_a_run_over_its_time_can_be_stopped_with_what_it_has(engine: Engine) -> None:
+    (handle,) = endless(engine, 1)
+    with pytest.raises(TimeoutError):
+        handle.result(0.05)
+    handle.abort()
+    result = handle.result(WAIT_S)
+    assert 0 < result.usage.completion_tokens < LONG_TOKENS
 
 
 def test_an_abort_frees_the_slot_for_whoever_waits(engine: Engine) -> None:
@@ -193,19 +314,26 @@ def test_waiting_for_a_result_has_an_end(engine: Engine) -> None:
         handle.result(0.01)
 
 
-def test_closing_ends_what_runs_and_refuses_what_comes(engine: Engine) -> None:
+def engine_threads() -> int:
+    return sum(thread.name == "quill-engine" for thread in threading.enumerate())
+
+
+def test_closing_ends_what_runs_and_refuses_what_comes(closable: Engine) -> None:
+    engine = closable
     running = endless(engine, SLOTS)
     waiting = engine.submit(ask())
+    threads = engine_threads()
     engine.close()
     engine.close()
+    assert engine_threads() == threads - 1
     assert {handle.result(0).finish_reason for handle in (*running, waiting)} == {"cancelled"}
     assert all(handle.result(0).usage.completion_tokens > 0 for handle in running)
     with pytest.raises(EngineClosed):
         engine.submit(ask())
-    assert not any(thread.name == "quill-engine" for thread in threading.enumerate())
 
 
-def test_a_callback_may_close_the_engine(engine: Engine) -> None:
+def test_a_callback_may_close_the_engine(closable: Engine) -> None:
+    engine = closable
     handle = engine.submit(ask(max_tokens=LONG_TOKENS), lambda _: engine.close())
     assert handle.result(WAIT_S).finish_reason == "cancelled"
 

@@ -14,9 +14,9 @@ from quill.errors import EngineError, EngineLost
 from quill.job import Message
 from tests.checkpoints import save_checkpoint
 from worker.engines.base import GenerationRequest, Sampling
-from worker.engines.pace import Pace
-from worker.engines.settings import EngineSettings
-from worker.engines.transformers import TransformersEngine
+from worker.engines.transformers.engine import TransformersEngine
+from worker.engines.transformers.pace import LEAST_TOKENS, Pace
+from worker.engines.transformers.settings import EngineSettings
 
 SLOTS = 5
 WAIT_S = 20.0
@@ -25,9 +25,10 @@ WAIT_S = 20.0
 POISON = "☠"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+@pytest.fixture(scope="module", params=["qwen3", "qwen3_next"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One has keys and values alone, the other states that each pass moves on."""
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param)
 
 
 @pytest.fixture
@@ -51,13 +52,6 @@ def ask(text: str, max_tokens: int | None = None) -> GenerationRequest:
     return GenerationRequest((Message(role="user", content=text),), Sampling(max_tokens=max_tokens))
 
 
-def poisoned_id(engine: TransformersEngine) -> int:
-    """A token that no clean prompt holds: the last one of the poison's own bytes."""
-    booted = engine._booted
-    assert booted is not None
-    return booted.encoder.encode_content(POISON)[-1]
-
-
 def poison(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.Tensor, Any], Any]
 ) -> None:
@@ -65,12 +59,16 @@ def poison(
     booted = engine._booted
     assert booted is not None
     body = booted.batcher._body
-    bad_id = poisoned_id(engine)
+    bad_ids = torch.tensor(booted.language.encoder.encode_content(POISON))
     forward = body.forward
 
     def poisoned_forward(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        rows = (kwargs["input_ids"] == bad_id).any(dim=1)
+        ids = kwargs["input_ids"]
+        if ids.shape[1] < len(bad_ids):
+            return output
+        # Several tokens in a row, which only a prompt has: an answer is read one by one.
+        rows = (ids.unfold(1, len(bad_ids), 1) == bad_ids).all(dim=2).any(dim=1)
         return spoil(rows, output) if rows.any() else output
 
     monkeypatch.setattr(body, "forward", poisoned_forward)
@@ -126,7 +124,8 @@ def test_not_a_number_does_not_outlive_its_job_in_the_slot(
 
     def spoil_slot(rows: torch.Tensor, output: Any) -> Any:
         for layer in layers:
-            layer.values[0].fill_(float("nan"))
+            if hasattr(layer, "values"):
+                layer.values[0].fill_(float("nan"))
         return make_not_a_number(rows, output)
 
     poison(engine, monkeypatch, spoil_slot)
@@ -143,14 +142,14 @@ def test_a_pass_that_fails_says_nothing_of_the_models_speed(
     booted = engine._booted
     assert booted is not None
     pace = Pace(128)
-    pace.note(tokens=16, elapsed_s=0.2)
-    assert pace.chunk_tokens == 16
+    pace.note(tokens=64, elapsed_s=1.0)
+    assert pace.chunk_tokens == LEAST_TOKENS
     monkeypatch.setattr(booted.batcher, "_pace", pace)
     monkeypatch.setattr(booted.batcher._body, "forward", dead)
     for _ in range(10):
         with pytest.raises(EngineError):
-            engine.submit(ask("Hello")).result(WAIT_S)
-    assert pace.chunk_tokens == 16
+            engine.submit(ask("Hello" * 8)).result(WAIT_S)
+    assert pace.chunk_tokens == LEAST_TOKENS
 
 
 def test_a_lost_device_gives_everyone_an_answer_and_the_engine_still_closes(
@@ -161,7 +160,7 @@ def test_a_lost_device_gives_everyone_an_answer_and_the_engine_still_closes(
     assert booted is not None
     handles = [engine.submit(ask(f"{i}", max_tokens=400)) for i in range(2 * SLOTS)]
 
-    monkeypatch.setattr("worker.engines.batcher.torch.ones", dead)
+    monkeypatch.setattr("worker.engines.transformers.batcher.torch.ones", dead)
     monkeypatch.setattr(booted.batcher._body, "forward", dead)
     for handle in handles:
         with pytest.raises(EngineLost):

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import pytest
 import torch
 
 from quill.errors import InvalidRequest
-from quill.job import JobResult, Message
-from tests.checkpoints import QWEN3_5_TEMPLATE, build_tokenizer, save_checkpoint
+from quill.job import Message
+from quill.result import JobResult
+from tests.checkpoints import CONTEXT_TOKENS, QWEN3_5_TEMPLATE, build_tokenizer, save_checkpoint
 from worker.engines.base import GenerationRequest, Sampling
-from worker.engines.settings import EngineSettings
 from worker.engines.text import TextStream, TokenTable
-from worker.engines.transformers import TransformersEngine
+from worker.engines.thinking import FAREWELL
+from worker.engines.transformers.engine import TransformersEngine
+from worker.engines.transformers.settings import EngineSettings
 from worker.prompt.encoder import PromptEncoder
 
-FAMILIES = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
+FAMILIES = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5")
 SLOTS = 5
 WAIT_S = 20.0
 
@@ -54,8 +57,10 @@ def open_engine() -> Iterator[Callable[..., TransformersEngine]]:
         engine.close()
 
 
-def ask(text: str, **sampling: int | float | None) -> GenerationRequest:
-    return GenerationRequest((Message(role="user", content=text),), Sampling(**sampling))  # type: ignore[arg-type]
+def ask(text: str, **sampling: Any) -> GenerationRequest:
+    """Random weights reason now and then; here nobody stops them."""
+    turns = (Message(role="user", content=text),)
+    return GenerationRequest(turns, Sampling(**sampling), thinking_budget=CONTEXT_TOKENS)
 
 
 def mixed_requests(count: int, **sampling: int | float) -> list[GenerationRequest]:
@@ -75,7 +80,7 @@ def arriving_at_random(engine: TransformersEngine, requests: list[GenerationRequ
     return [handle.result(WAIT_S) for handle in handles]
 
 
-def generated(folder: Path, requests: list[GenerationRequest]) -> list[str]:
+def generated(folder: Path, requests: list[GenerationRequest], **options: float) -> list[str]:
     """What the unmodified model's own `generate` answers to each request alone."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -87,11 +92,11 @@ def generated(folder: Path, requests: list[GenerationRequest]) -> list[str]:
         ids = torch.tensor([encoder.encode(request.messages).ids])
         limit_tokens = request.sampling.max_tokens
         mask = torch.ones_like(ids)
-        output = model.generate(ids, attention_mask=mask, max_new_tokens=limit_tokens, do_sample=False)
+        output = model.generate(
+            ids, attention_mask=mask, max_new_tokens=limit_tokens, do_sample=False, **options
+        )
         stream = TextStream(TokenTable.of(encoder.tokenizer))
-        for token_id in output[0, ids.shape[1] :].tolist():
-            stream.push(token_id)
-        texts.append(stream.text)
+        texts.append("".join(stream.push(token_id).text for token_id in output[0, ids.shape[1] :].tolist()))
     return texts
 
 
@@ -153,6 +158,137 @@ def test_an_answer_stops_at_any_of_the_end_tokens_and_does_not_show_it(
     assert not any(letter == result.text[-1:] for result in stopped for letter in letters)
 
 
+def test_a_repetition_penalty_is_that_of_generate(
+    checkpoints: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    requests = mixed_requests(12, repetition_penalty=1.3)
+    engine = open_engine(checkpoints / "qwen3")
+    texts = [result.text for result in arriving_at_random(engine, requests)]
+    assert texts == generated(checkpoints / "qwen3", requests, repetition_penalty=1.3)
+    assert texts != [result.text for result in arriving_at_random(engine, mixed_requests(12))]
+
+
+def test_an_answer_stops_at_the_requests_own_tokens_and_says_so(
+    checkpoints: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    engine = open_engine(checkpoints / "qwen3")
+    whole = engine.submit(ask("Hi", max_tokens=30, logprobs=True)).result(WAIT_S)
+    assert whole.logprobs is not None
+    vocabulary = build_tokenizer(QWEN3_5_TEMPLATE).get_vocab()
+    end = next(vocabulary[told.token] for told in whole.logprobs[5:] if told.token in vocabulary)
+    result = engine.submit(ask("Hi", max_tokens=30, stop_token_ids=(end,))).result(WAIT_S)
+    assert (result.finish_reason, result.stop_reason) == ("stop", end)
+    assert whole.text.startswith(result.text)
+    with pytest.raises(InvalidRequest, match="no token 5000"):
+        engine.submit(ask("Hi", stop_token_ids=(5000,)))
+
+
+def test_the_models_own_end_can_be_ignored(
+    tmp_path: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    vocabulary = build_tokenizer(QWEN3_5_TEMPLATE).get_vocab()
+    engine = open_engine(save_checkpoint(tmp_path, eos_token_id=[vocabulary[c] for c in "abcdefghij"]))
+    hot = {"max_tokens": 60, "temperature": 1.5, "ignore_eos": True}
+    results = [engine.submit(ask("Hi", seed=seed, **hot)).result(WAIT_S) for seed in range(8)]
+    assert {result.usage.completion_tokens for result in results} == {60}
+
+
+def test_a_bias_bends_an_answer(checkpoints: Path, open_engine: Callable[..., TransformersEngine]) -> None:
+    engine = open_engine(checkpoints / "qwen3")
+    (token,) = build_tokenizer(QWEN3_5_TEMPLATE).encode("x", add_special_tokens=False)
+    result = engine.submit(ask("Hi", max_tokens=9, logit_bias={token: 100.0})).result(WAIT_S)
+    assert result.text == "x" * 9
+
+
+def test_logprobs_are_those_of_the_model(
+    checkpoints: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    engine = open_engine(checkpoints / "qwen3")
+    request = ask("Hi", max_tokens=6, logprobs=True, top_logprobs=3)
+    handles = [engine.submit(request), *(engine.submit(other) for other in mixed_requests(4))]
+    result = handles[0].result(WAIT_S)
+    engine.close()
+
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(checkpoints / "qwen3")
+    encoder = PromptEncoder(AutoTokenizer.from_pretrained(checkpoints / "qwen3"))
+    ids = encoder.encode(request.messages).ids
+    told = list(result.logprobs or ())
+    assert told
+    with torch.no_grad():
+        for _ in range(6):
+            expected = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            ids.append(int(expected.argmax()))
+            if not TokenTable.of(encoder.tokenizer).bytes_of(ids[-1]):
+                continue
+            entry = told.pop(0)
+            assert entry.logprob == pytest.approx(float(expected.max()), abs=1e-4)
+            values = [top.logprob for top in entry.top_logprobs]
+            assert values == pytest.approx(expected.topk(3).values.tolist(), abs=1e-4)
+    assert not told
+
+
+def test_what_one_prompt_has_in_common_with_another_is_not_read_again(
+    checkpoints: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    system = Message(role="system", content="You are " + "very " * 30 + "kind.")
+    requests = [
+        GenerationRequest((system, Message(role="user", content=f"{i}?")), Sampling(max_tokens=12), salt="a")
+        for i in range(10)
+    ]
+    fresh = open_engine(checkpoints / "qwen3")
+    alone = [fresh.submit(replace(request, salt=str(i))).result(WAIT_S) for i, request in enumerate(requests)]
+    assert fresh.stats().reused_tokens == 0
+    engine = open_engine(checkpoints / "qwen3")
+    assert arriving_at_random(engine, requests) == alone
+    assert engine.stats().reused_tokens > 5 * 30
+    talk = (system, Message(role="user", content="0?"), Message(role="assistant", content=alone[0].text))
+    before = engine.stats().reused_tokens
+    engine.submit(GenerationRequest(talk, Sampling(max_tokens=2), salt="a")).result(WAIT_S)
+    assert engine.stats().reused_tokens > before + 30
+
+
+def test_a_model_with_linear_layers_reads_every_prompt_anew(
+    checkpoints: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    engine = open_engine(checkpoints / "qwen3_next")
+    request = ask("word " * 30, max_tokens=5)
+    first = engine.submit(request).result(WAIT_S)
+    assert engine.submit(request).result(WAIT_S) == first
+    assert engine.stats().reused_tokens == 0
+
+
+def thoughtful(budget: int | None, **sampling: Any) -> GenerationRequest:
+    return GenerationRequest(
+        (Message(role="user", content="Hi"),), Sampling(**sampling), thinking_budget=budget
+    )
+
+
+def test_reasoning_over_its_budget_ends_in_words_and_the_answer_follows(
+    tmp_path: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    engine = open_engine(save_checkpoint(tmp_path, template=QWEN3_5_TEMPLATE))
+    farewell_tokens = len(PromptEncoder(build_tokenizer(QWEN3_5_TEMPLATE)).encode_structure(FAREWELL))
+    result = engine.submit(thoughtful(20, max_tokens=20 + farewell_tokens + 15)).result(WAIT_S)
+    assert result.reasoning is not None
+    assert result.reasoning.endswith("based on the thinking directly now.")
+    assert len(result.text) > 5
+    assert result.usage.completion_tokens == 20 + farewell_tokens + 15
+    assert 20 < result.usage.reasoning_tokens <= 20 + farewell_tokens
+
+
+def test_a_small_max_tokens_never_ends_in_an_empty_answer(
+    tmp_path: Path, open_engine: Callable[..., TransformersEngine]
+) -> None:
+    engine = open_engine(save_checkpoint(tmp_path, template=QWEN3_5_TEMPLATE))
+    for max_tokens in (12, 60, 400):
+        result = engine.submit(thoughtful(None, max_tokens=max_tokens)).result(WAIT_S)
+        assert result.text
+        assert result.usage.completion_tokens == max_tokens
+
+
 def test_omitted_fields_come_from_the_checkpoint(
     tmp_path: Path, open_engine: Callable[..., TransformersEngine]
 ) -> None:
@@ -170,7 +306,7 @@ def test_a_prompt_that_opens_the_reasoning_makes_the_answer_begin_in_it(
 ) -> None:
     engine = open_engine(save_checkpoint(tmp_path, template=QWEN3_5_TEMPLATE))
     messages = (Message(role="user", content="Hi"),)
-    request = GenerationRequest(messages, Sampling(max_tokens=12))
+    request = GenerationRequest(messages, Sampling(max_tokens=12), thinking_budget=100)
     result = engine.submit(request).result(WAIT_S)
     assert (result.text, result.usage.reasoning_tokens) == ("", 12)
     assert result.reasoning

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from quill.errors import JobFailed
-from quill.job import JobResult, Usage
 from quill.pricing import ModelFacts
+from quill.result import JobResult, Usage
 from quill.states import TERMINAL, State
 from quill.store import calls, record
 from quill.store.attempt import Chunk, Claim

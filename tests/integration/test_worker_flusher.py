@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quill.job import JobRequest
+from quill.result import TokenLogprob
 from quill.settings import Settings
 from quill.states import State
 from quill.store import calls
@@ -93,4 +94,22 @@ def test_a_job_that_ends_during_an_outage_keeps_its_numbers(
     assert [(piece.number, json.loads(piece.data)) for piece in tail] == [
         (1, {"text": "a"}),
         (2, {"text": "b", "reasoning": "c"}),
+    ]
+
+
+def test_every_answer_of_a_job_has_chunks_of_its_own(store: Store) -> None:
+    claim = streaming(store)
+    output = flusher(store)
+    on_delta = output.open(claim)
+    told = TokenLogprob(token="b", bytes=(98,), logprob=-0.5)
+    for delta in (Delta(text="a"), Delta(text="x", choice=1), Delta(text="b", logprobs=(told,))):
+        on_delta(delta)
+    output.flush()
+    on_delta(Delta(reasoning="hm", choice=1))
+    output.flush()
+    entries: Any = store.client.xrange(store.keys.output(claim.job_id, claim.attempt))
+    assert [json.loads(fields[b"chunk"]) for _, fields in entries] == [
+        {"text": "ab", "logprobs": [{"token": "b", "bytes": [98], "logprob": -0.5, "top_logprobs": []}]},
+        {"choice": 1, "text": "x"},
+        {"choice": 1, "reasoning": "hm"},
     ]

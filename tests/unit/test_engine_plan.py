@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 
 from quill.errors import ContextLengthExceeded, EngineError
-from worker.engines import host_memory
 from worker.engines.limits import answer_limit_tokens
-from worker.engines.plan import COMFORTABLE_CONTEXT_TOKENS, MemoryPlan, plan_memory
+from worker.engines.transformers import host_memory
+from worker.engines.transformers.plan import COMFORTABLE_CONTEXT_TOKENS, MemoryPlan, plan_memory
 
 KIB = 1024
 

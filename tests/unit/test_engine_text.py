@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import cache
 
 import hypothesis.strategies as st
@@ -31,26 +32,34 @@ def ids_of(text: str) -> list[int]:
     return list(encoder().tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def run(ids: list[int], is_reasoning: bool = False) -> tuple[TextStream, list[Delta]]:
+@dataclass(frozen=True)
+class Shown:
+    text: str
+    reasoning: str | None
+    reasoning_tokens: int
+    deltas: list[Delta]
+
+
+def run(ids: list[int], is_reasoning: bool = False) -> Shown:
     stream = TextStream(table(), is_reasoning)
     deltas = [stream.push(token_id) for token_id in ids]
-    assert "".join(delta.text for delta in deltas) == stream.text
-    assert "".join(delta.reasoning for delta in deltas) == (stream.reasoning or "")
-    return stream, deltas
+    text = "".join(delta.text for delta in deltas)
+    reasoning = "".join(delta.reasoning for delta in deltas) or None
+    return Shown(text, reasoning, stream.reasoning_tokens, deltas)
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_any_text_comes_back_as_the_tokenizer_itself_decodes_it(text: str) -> None:
     ids = encoder().encode_content(text)
-    assert run(ids)[0].text == encoder().tokenizer.decode(ids)
+    assert run(ids).text == encoder().tokenizer.decode(ids)
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 255), max_size=60))
 def test_any_bytes_come_back_as_the_tokenizer_itself_decodes_them(ids: list[int]) -> None:
     expected = encoder().tokenizer.decode(ids)
-    text = run(ids)[0].text
+    text = run(ids).text
     assert expected.startswith(text)
     assert set(expected[len(text) :]) <= {"\ufffd"}
 
@@ -58,17 +67,17 @@ def test_any_bytes_come_back_as_the_tokenizer_itself_decodes_them(ids: list[int]
 def test_a_character_in_several_tokens_appears_when_it_is_whole() -> None:
     ids = encoder().encode_content("☠!")
     assert len(ids) == 4
-    assert [delta.text for delta in run(ids)[1]] == ["", "", "☠", "!"]
+    assert [delta.text for delta in run(ids).deltas] == ["", "", "☠", "!"]
 
 
 def test_half_a_character_at_the_end_is_not_shown() -> None:
     ids = encoder().encode_content("a☠")
-    assert run(ids[:-1])[0].text == "a"
+    assert run(ids[:-1]).text == "a"
 
 
 def test_special_tokens_and_holes_in_the_vocabulary_show_nothing_and_the_others_do() -> None:
     ids = [*ids_of("a<|im_start|><tool_call>b"), 10_000]
-    assert run(ids)[0].text == "a<tool_call>b"
+    assert run(ids).text == "a<tool_call>b"
 
 
 @pytest.mark.parametrize(
@@ -84,25 +93,24 @@ def test_special_tokens_and_holes_in_the_vocabulary_show_nothing_and_the_others_
     ],
 )
 def test_reasoning_is_told_from_the_answer(answer: str, reasoning: str | None, text: str) -> None:
-    stream, _ = run(ids_of(answer))
-    assert (stream.reasoning, stream.text) == (reasoning, text)
+    shown = run(ids_of(answer))
+    assert (shown.reasoning, shown.text) == (reasoning, text)
 
 
 def test_reasoning_that_the_prompt_opened_needs_no_opening() -> None:
-    stream, deltas = run(ids_of("\nhm\n</think>\n\nYes"), is_reasoning=True)
-    assert (stream.reasoning, stream.text) == ("hm", "Yes")
-    assert deltas[-1].reasoning == ""
+    shown = run(ids_of("\nhm\n</think>\n\nYes"), is_reasoning=True)
+    assert (shown.reasoning, shown.text) == ("hm", "Yes")
+    assert shown.deltas[-1].reasoning == ""
 
 
 def test_reasoning_tokens_are_those_between_the_marks_and_the_marks() -> None:
     ids = ids_of("<think>\nhm\n</think>\n\nYes")
-    stream, _ = run(ids)
-    assert stream.reasoning_tokens == ids.index(table().reasoning_closes_id or 0) + 1
+    assert run(ids).reasoning_tokens == ids.index(table().reasoning_closes_id or 0) + 1
 
 
 def test_a_half_character_before_a_mark_is_dropped() -> None:
     half = encoder().encode_content("☠")[:2]
-    assert run([*half, *ids_of("</think>ok")])[0].text == "ok"
+    assert run([*half, *ids_of("</think>ok")]).text == "ok"
 
 
 def test_time_grows_with_the_length_only() -> None:

@@ -25,7 +25,7 @@ def test_a_prompt_of_few_bytes_surely_fits() -> None:
 
 def test_the_answer_gets_the_room_that_is_left() -> None:
     price = measure(JobRequest(prompt="a " * 60), FACTS, 512, words)
-    assert (price.prompt_tokens, price.max_tokens) == (70, 30)
+    assert (price.prompt_tokens, price.answer_tokens) == (70, 30)
 
 
 def test_an_explicit_answer_must_fit_beside_the_prompt() -> None:

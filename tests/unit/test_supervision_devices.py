@@ -16,6 +16,13 @@ def test_all_means_those_that_are_installed() -> None:
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["0", "1"]
 
 
+def test_several_gpus_may_share_one_model() -> None:
+    environments = pinned("0,1,2,3", together=2)
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["0,1", "2,3"]
+    with pytest.raises(NoDevice, match="3 GPUs do not make groups of 2"):
+        pinned("0,1,2", together=2)
+
+
 def test_without_gpus_one_worker_sees_none() -> None:
     assert pinned("") == [{"QUILL_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}]
 

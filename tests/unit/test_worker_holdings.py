@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from quill.job import JobResult
+from quill.result import JobResult
 from quill.store.attempt import Claim, Holding
 from worker.holdings import HeldJob, Holdings
 
