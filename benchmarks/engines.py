@@ -3,9 +3,9 @@
     python -m benchmarks.engines [--shape 0.6b] [--requests 32] [--peers-python peers/bin/python]
 
 Random weights. `equal`: 32 tokens in, 48 out; `mixed`: 16 to 256 in, 8 to 128 out; both greedy, and sampled
-with Qwen's own settings and a repetition penalty. Each way runs in a process of its own. The peers (vLLM on
-all cores, and `transformers serve`) need an environment of their own: `benchmarks/engine_peers.txt`. The last
-line is JSON, speeds in tokens a second.
+with Qwen's own settings and a repetition penalty. Each way runs in a process of its own. Peers are
+`transformers serve`, and vLLM on all cores, which needs an environment of its own: `benchmarks/engine_peers.txt`.
+The last line is JSON, speeds in tokens a second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.shapes import SHAPES, save_checkpoint
 from benchmarks.workload import GREEDY, SAMPLED, Work
 from worker.engines.transformers.engine import OPENMP
 
-PEERS = ("vllm", "transformers_serve")
+PEERS = ("transformers_serve", "vllm")
 
 WORKLOADS = {"equal": workload.equal, "mixed": workload.mixed}
 
@@ -35,8 +35,8 @@ def measured(name: str, work: Work, peers_python: str | None) -> dict[str, float
         way.__name__: round(ways.in_own_process(way, work), 1)
         for way in (ways.quill, ways.static, ways.sequential)
     }
-    for peer in PEERS if peers_python else ():
-        if (speed := of_peer(peer, work, str(peers_python))) is not None:
+    for peer, python in zip(PEERS, (sys.executable, peers_python), strict=True):
+        if python is not None and (speed := of_peer(peer, work, python)) is not None:
             speeds[peer] = speed
     print(f"{name}: {speeds}", file=sys.stderr, flush=True)
     return speeds

@@ -59,6 +59,6 @@ def save_checkpoint(folder: Path, shape: Shape, device: str = "cpu") -> None:
     with torch.no_grad():
         weight = model.get_output_embeddings().weight
         weight[len(tokenizer) :] = 0.0
-        weight[tokenizer.all_special_ids] = 0.0
+        weight[list(tokenizer.get_added_vocab().values())] = 0.0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

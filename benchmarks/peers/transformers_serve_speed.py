@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 READY_S = 180.0
 
@@ -34,7 +34,7 @@ def serve(checkpoint: str, dtype: str, port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
 
 
-async def ask(client: httpx.AsyncClient, work: dict[str, Any], prompt: str, tokens: int) -> int:
+async def ask(client: httpx2.AsyncClient, work: dict[str, Any], prompt: str, tokens: int) -> int:
     body = {
         "model": work["checkpoint"],
         "messages": [{"role": "user", "content": prompt}],
@@ -48,13 +48,13 @@ async def ask(client: httpx.AsyncClient, work: dict[str, Any], prompt: str, toke
 
 
 async def measure(work: dict[str, Any], port: int) -> float:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
         deadline_s = time.monotonic() + READY_S
         while True:
             try:
                 await ask(client, work, work["prompts"][0], 4)
                 break
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 if time.monotonic() > deadline_s:
                     raise
                 await asyncio.sleep(0.5)
