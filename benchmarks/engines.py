@@ -3,9 +3,9 @@
     python -m benchmarks.engines [--shape 0.6b] [--requests 32] [--peers-python peers/bin/python]
 
 Random weights. `equal`: 32 tokens in, 48 out; `mixed`: 16 to 256 in, 8 to 128 out; both greedy, and sampled
-with Qwen's own settings and a repetition penalty. Each way runs in a process of its own. Peers are
-`transformers serve`, and vLLM on all cores, which needs an environment of its own: `benchmarks/engine_peers.txt`.
-The last line is JSON, speeds in tokens a second.
+with Qwen's own settings and a repetition penalty. Each way runs in a process of its own. Peers are the server
+of transformers, and vLLM on all cores, which needs an environment of its own:
+`benchmarks/engine_peers.txt`. The last line is JSON, speeds in tokens a second.
 """
 
 from __future__ import annotations
