@@ -22,19 +22,13 @@ REQUESTS = 16
 
 
 def share(work: Work) -> float:
-    from worker.engines.transformers.engine import TransformersEngine
-    from worker.engines.transformers.settings import EngineSettings
-
-    engine = TransformersEngine(
-        EngineSettings(str(work.checkpoint), dtype=work.dtype, context_tokens=1024, max_slots=REQUESTS)
-    )
-    engine.start()
     requests = ways.requests_of(work)
-    alone = [engine.submit(request).result(ways.WAIT_S).text for request in requests]
-    handles = [engine.submit(request) for request in requests]
-    together = [handle.result(ways.WAIT_S).text for handle in handles]
-    engine.close()
-    return sum(one == other for one, other in zip(alone, together, strict=True)) / REQUESTS
+    with ways.opened(work, max_slots=REQUESTS) as engine:
+        alone = [engine.submit(request).result(ways.WAIT_S).text for request in requests]
+        handles = [engine.submit(request) for request in requests]
+        together = [handle.result(ways.WAIT_S).text for handle in handles]
+    equal: int = sum(one == other for one, other in zip(alone, together, strict=True))
+    return equal / REQUESTS
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -22,11 +21,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import worker
+from benchmarks import ways, worker
 from benchmarks.server import valkey
 from benchmarks.shapes import SHAPES, save_checkpoint
 from benchmarks.worker import MODEL
@@ -45,14 +44,7 @@ FIRST_STREAM = 500
 
 def bare(work: Work) -> tuple[float, float]:
     """Tokens a second, and the median time to the first token in ms."""
-    from quill.job import Message
-    from worker.engines.base import Delta, GenerationRequest, Sampling
-    from worker.engines.transformers.engine import TransformersEngine
-    from worker.engines.transformers.settings import EngineSettings
-
-    def ask(prompt: str, tokens: int) -> GenerationRequest:
-        turns = (Message(role="user", content=prompt),)
-        return GenerationRequest(turns, Sampling(max_tokens=tokens, temperature=0.0))
+    from worker.engines.base import Delta
 
     def first_ms(number: int) -> float:
         has_come = threading.Event()
@@ -60,25 +52,18 @@ def bare(work: Work) -> tuple[float, float]:
         def ring(_: Delta) -> None:
             has_come.set()
 
+        prompt = prompt_of(number, STREAM_PROMPT_TOKENS)
+        (request,) = ways.requests_of(replace(work, prompts=(prompt,), answers_tokens=(4,)))
         began_s = time.perf_counter()
-        handle = engine.submit(ask(prompt_of(number, STREAM_PROMPT_TOKENS), 4), ring)
+        handle = engine.submit(request, ring)
         has_come.wait()
         took_ms = (time.perf_counter() - began_s) * 1000
         handle.result()
         return took_ms
 
-    engine = TransformersEngine(
-        EngineSettings(str(work.checkpoint), dtype=work.dtype, context_tokens=CONTEXT_TOKENS)
-    )
-    engine.start()
-    firsts_ms = [first_ms(FIRST_STREAM + number) for number in range(STREAMS)]
-    began_s = time.perf_counter()
-    pairs = zip(work.prompts, work.answers_tokens, strict=True)
-    handles = [engine.submit(ask(prompt, tokens)) for prompt, tokens in pairs]
-    produced = sum(handle.result().usage.completion_tokens for handle in handles)
-    speed = produced / (time.perf_counter() - began_s)
-    engine.close()
-    return speed, statistics.median(firsts_ms)
+    with ways.opened(work, context_tokens=CONTEXT_TOKENS) as engine:
+        firsts_ms = [first_ms(FIRST_STREAM + number) for number in range(STREAMS)]
+        return ways.speed(engine, work), statistics.median(firsts_ms)
 
 
 @contextmanager
@@ -146,9 +131,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), shape)
         work = mixed(Path(folder), shape.dtype, options.requests, GREEDY)
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
-            engine_speed, engine_first_ms = pool.submit(bare, work).result()
+        engine_speed, engine_first_ms = ways.in_own_process(bare, work)
         with service(work) as base:
             service_speed, service_first_ms = asyncio.run(through_the_service(base, work))
     print(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from benchmarks.workload import Work
@@ -26,17 +27,23 @@ def in_own_process(way: Callable[[Work], Found], work: Work) -> Found:
 
 
 def quill(work: Work) -> float:
+    with opened(work, max_slots=max(32, len(work.prompts))) as engine:
+        return speed(engine, work)
+
+
+@contextmanager
+def opened(work: Work, **settings: Any) -> Iterator[Any]:
+    """Our engine, started."""
     from worker.engines.transformers.engine import TransformersEngine
     from worker.engines.transformers.settings import EngineSettings
 
-    slots = max(32, len(work.prompts))
-    engine = TransformersEngine(
-        EngineSettings(str(work.checkpoint), dtype=work.dtype, context_tokens=1024, max_slots=slots)
-    )
+    plain: dict[str, Any] = {"dtype": work.dtype, "context_tokens": 1024}
+    engine = TransformersEngine(EngineSettings(str(work.checkpoint), **(plain | settings)))
     engine.start()
-    tokens_per_s = speed(engine, work)
-    engine.close()
-    return tokens_per_s
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def speed(engine: Any, work: Work) -> float:

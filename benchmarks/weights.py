@@ -36,25 +36,12 @@ def nf4(work: Work) -> dict[str, Any]:
 def measured(work: Work, quantization: Any) -> dict[str, Any]:
     import psutil
 
-    from worker.engines.transformers.engine import TransformersEngine
-    from worker.engines.transformers.settings import EngineSettings
-
     process, mib = psutil.Process(), 2**20
     before = process.memory_info().rss / mib
-    engine = TransformersEngine(
-        EngineSettings(
-            str(work.checkpoint),
-            dtype=work.dtype,
-            device="cpu",
-            quantization=quantization,
-            context_tokens=256,
-            max_slots=REQUESTS,
-        )
-    )
-    engine.start()
-    after = process.memory_info().rss / mib
-    speed = ways.speed(engine, work)
-    engine.close()
+    settings = {"device": "cpu", "quantization": quantization, "context_tokens": 256, "max_slots": REQUESTS}
+    with ways.opened(work, **settings) as engine:
+        after = process.memory_info().rss / mib
+        speed = ways.speed(engine, work)
     return {
         "memory_before_mib": round(before),
         "memory_after_mib": round(after),
