@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from tests.checkpoints import QWEN3_TEMPLATE, build_tokenizer
+from tests.speech import encoder, table
 from worker.engines.answer import Answer
 from worker.engines.base import Delta
 from worker.engines.logprobs import NEGLIGIBLE
-from worker.engines.text import TokenTable
-from worker.prompt.encoder import PromptEncoder
-
-
-@cache
-def encoder() -> PromptEncoder:
-    return PromptEncoder(build_tokenizer(QWEN3_TEMPLATE))
-
-
-@cache
-def table() -> TokenTable:
-    return TokenTable.of(encoder().tokenizer)
 
 
 def push(answer: Answer, text: str) -> list[Delta]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -10,9 +12,9 @@ from worker.engines.transformers.attention import (
     AT_ONCE,
     BY_LENGTH,
     CALL_COST_KEYS,
+    Attention,
     Run,
     attend_by_length,
-    reach,
 )
 
 HEADS, KV_HEADS, HEAD_DIM = 4, 2, 8
@@ -23,8 +25,13 @@ def positions_of(starts: list[int], counts: list[int]) -> torch.Tensor:
     return ends[:, None] + torch.arange(-max(counts), 0)
 
 
+def reach(kind: str, starts: list[int], counts: list[int], *, is_hybrid: bool = False) -> dict[str, Any]:
+    attention = Attention(kind, HEADS // KV_HEADS, is_hybrid)
+    return attention.reach(starts, counts, positions_of(starts, counts))
+
+
 def runs(starts: list[int], counts: list[int]) -> list[Run]:
-    told = reach(BY_LENGTH, starts, counts, positions_of(starts, counts), is_hybrid=False)
+    told = reach(BY_LENGTH, starts, counts)
     found: list[Run] = told["attention_runs"]
     return found
 
@@ -94,15 +101,15 @@ def test_rows_as_long_as_each_other_need_no_mask_to_decode() -> None:
 
 def test_on_a_gpu_one_mask_hides_what_is_not_a_rows_own() -> None:
     starts, counts = [2, 5], [1, 1]
-    told = reach(AT_ONCE, starts, counts, positions_of(starts, counts), is_hybrid=False)
+    told = reach(AT_ONCE, starts, counts)
     assert told["attention_mask"].sum(dim=-1).flatten().tolist() == [3, 6]
-    alike = reach(AT_ONCE, [2, 2], counts, positions_of([2, 2], counts), is_hybrid=False)
+    alike = reach(AT_ONCE, [2, 2], counts)
     assert alike == {"attention_mask": None}
 
 
-@pytest.mark.parametrize("attention", [AT_ONCE, BY_LENGTH])
-def test_linear_layers_are_told_of_padding_alone(attention: str) -> None:
-    padded = reach(attention, [0, 0], [2, 1], positions_of([0, 0], [2, 1]), is_hybrid=True)
+@pytest.mark.parametrize("kind", [AT_ONCE, BY_LENGTH])
+def test_linear_layers_are_told_of_padding_alone(kind: str) -> None:
+    padded = reach(kind, [0, 0], [2, 1], is_hybrid=True)
     assert padded["attention_mask"]["linear_attention"].tolist() == [[True, True], [False, True]]
-    full = reach(attention, [0, 0], [2, 2], positions_of([0, 0], [2, 2]), is_hybrid=True)
+    full = reach(kind, [0, 0], [2, 2], is_hybrid=True)
     assert full["attention_mask"]["linear_attention"] is None

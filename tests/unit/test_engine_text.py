@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cache
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
 from quill.errors import EngineError
-from tests.checkpoints import QWEN3_TEMPLATE, build_tokenizer
+from tests.speech import encoder, table
 from worker.engines.base import Delta
 from worker.engines.text import TextStream, TokenTable
-from worker.prompt.encoder import PromptEncoder
-
-
-@cache
-def encoder() -> PromptEncoder:
-    return PromptEncoder(build_tokenizer(QWEN3_TEMPLATE))
-
-
-@cache
-def table() -> TokenTable:
-    return TokenTable.of(encoder().tokenizer)
 
 
 def ids_of(text: str) -> list[int]:

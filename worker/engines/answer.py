@@ -76,13 +76,8 @@ class Answer:
         return Delta(text=text, logprobs=self._logprobs.show(len(text)) if self._logprobs else ())
 
     def _told(self, token_id: int, logprob: float, top: Sequence[Ranked]) -> TokenLogprob:
-        data = self._table.bytes_of(token_id)
-        return TokenLogprob(
-            token=data.decode(errors="replace"),
-            bytes=tuple(data),
-            logprob=max(logprob, NEGLIGIBLE),
-            top_logprobs=tuple(self._ranked(*ranked) for ranked in top),
-        )
+        own = self._ranked(token_id, logprob)
+        return TokenLogprob(**dict(own), top_logprobs=tuple(self._ranked(*ranked) for ranked in top))
 
     def _ranked(self, token_id: int, logprob: float) -> RankedToken:
         data = self._table.bytes_of(token_id)

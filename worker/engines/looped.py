@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 
-from quill.errors import EngineClosed, EngineError
+from quill.errors import EngineClosed
 from worker.engines.base import EngineInfo, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.meter import Meter
+from worker.engines.startup import refusal
 
 log = logging.getLogger(__name__)
 
@@ -130,11 +131,8 @@ class LoopedEngine(ABC):
         try:
             info = self._loop.run_until_complete(self._boot())
         except BaseException as error:  # whoever waits for the start must hear of it, whatever it was
-            log.exception("The engine could not start.", extra={"action": "start_engine"})
-            known = isinstance(error, EngineError)
-            reason = error if known else EngineError("The engine could not start; the log has the details.")
             self._loop.close()
-            self._started.set_exception(reason)
+            self._started.set_exception(refusal(error))
             return
         with self._lock:
             self._is_serving = not self._is_closed

@@ -31,7 +31,8 @@ class Run:
     queries: int
     #: Keys, of which the last are the queries' own.
     width: int
-    #: [rows, queries, width], true where a query looks; none where each looks at all.
+    #: [rows, 1, queries of the heads that share keys, width], true where one looks; none where each looks at
+    #: all. Made once a pass, for all layers.
     mask: torch.Tensor | None
 
 
@@ -39,30 +40,52 @@ def kind(device: torch.device) -> str:
     return BY_LENGTH if device.type == "cpu" else AT_ONCE
 
 
-def reach(
-    attention: str, starts: list[int], counts: list[int], positions: torch.Tensor, is_hybrid: bool
-) -> dict[str, Any]:
-    """The arguments of a model's body that tell it; a row reads `counts` tokens from `starts` on, padded at
-    its left, at `positions` [rows, queries], which are negative for padding.
-    """
-    is_by_length = attention == BY_LENGTH
-    told: dict[str, Any] = {"attention_runs": _runs(starts, counts, positions)} if is_by_length else {}
-    mask = None if is_by_length else _mask(starts, counts, positions)
-    if not is_hybrid:
-        return told | {"attention_mask": mask}
-    # Only prompts that nothing was read of are padded together.
-    states_mask = positions >= 0 if min(counts) < max(counts) else None
-    return told | {"attention_mask": {"full_attention": mask, "linear_attention": states_mask}}
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """How one model attends."""
 
+    kind: str
+    #: Query heads that share keys.
+    heads_per_key: int
+    #: Whether some of its layers are linear.
+    is_hybrid: bool
 
-def _runs(starts: list[int], counts: list[int], positions: torch.Tensor) -> list[Run]:
-    tokens = [start + count for start, count in zip(starts, counts, strict=True)]
-    runs, first = [], 0
-    for end in range(1, len(tokens) + 1):
-        if end == len(tokens) or not _share_a_call(tokens[first : end + 1], counts[first : end + 1]):
-            runs.append(_run(slice(first, end), counts[first], tokens[first:end], positions))
-            first = end
-    return runs
+    @classmethod
+    def of(cls, config: Any, is_hybrid: bool) -> Attention:
+        """From the text part of a transformers configuration."""
+        heads_per_key = config.num_attention_heads // config.num_key_value_heads
+        return cls(config._attn_implementation, heads_per_key, is_hybrid)
+
+    def reach(self, starts: list[int], counts: list[int], positions: torch.Tensor) -> dict[str, Any]:
+        """The arguments of a model's body that tell it; a row reads `counts` tokens from `starts` on, padded
+        at its left, at `positions` [rows, queries], which are negative for padding.
+        """
+        is_by_length = self.kind == BY_LENGTH
+        told: dict[str, Any] = {}
+        if is_by_length:
+            told["attention_runs"] = self._runs(starts, counts, positions)
+        mask = None if is_by_length else _mask(starts, counts, positions)
+        if not self.is_hybrid:
+            return told | {"attention_mask": mask}
+        # Only prompts that nothing was read of are padded together.
+        states_mask = positions >= 0 if min(counts) < max(counts) else None
+        return told | {"attention_mask": {"full_attention": mask, "linear_attention": states_mask}}
+
+    def _runs(self, starts: list[int], counts: list[int], positions: torch.Tensor) -> list[Run]:
+        tokens = [start + count for start, count in zip(starts, counts, strict=True)]
+        runs, first = [], 0
+        for end in range(1, len(tokens) + 1):
+            if end == len(tokens) or not _share_a_call(tokens[first : end + 1], counts[first : end + 1]):
+                runs.append(self._run(slice(first, end), counts[first], tokens[first:end], positions))
+                first = end
+        return runs
+
+    def _run(self, rows: slice, queries: int, tokens: list[int], positions: torch.Tensor) -> Run:
+        width = max(tokens)
+        if queries == 1 and min(tokens) == width:
+            return Run(rows, queries, width, None)
+        looks = _looks(positions[rows, -queries:], width)
+        return Run(rows, queries, width, looks.repeat(1, 1, self.heads_per_key, 1))
 
 
 def _share_a_call(tokens: list[int], counts: list[int]) -> bool:
@@ -70,19 +93,16 @@ def _share_a_call(tokens: list[int], counts: list[int]) -> bool:
     return len(set(counts)) == 1 and in_vain <= CALL_COST_KEYS
 
 
-def _run(rows: slice, queries: int, tokens: list[int], positions: torch.Tensor) -> Run:
-    width = max(tokens)
-    if queries == 1 and min(tokens) == width:
-        return Run(rows, queries, width, None)
-    return Run(rows, queries, width, torch.arange(width) <= positions[rows, -queries:, None])
-
-
 def _mask(starts: list[int], counts: list[int], positions: torch.Tensor) -> torch.Tensor | None:
     """[rows, 1, queries, width]; none where the kernels' own idea of causality is right."""
     queries = max(counts)
     if len(set(starts)) == 1 and min(counts) == queries and (queries == 1 or starts[0] == 0):
         return None
-    width = max(start + count for start, count in zip(starts, counts, strict=True))
+    return _looks(positions, max(start + count for start, count in zip(starts, counts, strict=True)))
+
+
+def _looks(positions: torch.Tensor, width: int) -> torch.Tensor:
+    """[rows, 1, queries, width], true where a query looks."""
     # A padding query looks at the first token: at nothing it would be NaN.
     return (torch.arange(width, device=positions.device) <= positions.clamp(min=0)[:, :, None])[:, None]
 
@@ -108,12 +128,11 @@ def attend_by_length(
     output = query.new_zeros((rows, queries, heads, head_dim))
     for run in attention_runs:
         asked = query[run.rows, :, queries - run.queries :]
-        mask = None if run.mask is None else run.mask.repeat(1, heads // kv_heads, 1)[:, None]
         attended = scaled_dot_product_attention(
             asked.reshape(len(asked), kv_heads, -1, head_dim),
             key[run.rows, :, : run.width],
             value[run.rows, :, : run.width],
-            attn_mask=mask,
+            attn_mask=run.mask,
             scale=scaling,
         )
         by_head = attended.reshape(len(asked), heads, run.queries, head_dim)

@@ -13,7 +13,7 @@ import torch
 
 from quill.errors import EngineError
 from quill.result import FinishReason
-from worker.engines.transformers.attention import reach
+from worker.engines.transformers.attention import Attention
 from worker.engines.transformers.pace import Pace
 from worker.engines.transformers.picks import Pick
 from worker.engines.transformers.sampling import pick
@@ -35,7 +35,7 @@ class Batcher:
     def __init__(self, model: Any, cache: SlotCache, chunk_tokens: int) -> None:
         self._body = model.base_model
         self._head = model.get_output_embeddings()
-        self._attention = model.config.get_text_config()._attn_implementation
+        self._attention = Attention.of(model.config.get_text_config(), cache.is_hybrid)
         self._cache = cache
         self._pace = Pace(chunk_tokens)
         self._seats = Seats(cache)
@@ -153,7 +153,7 @@ class Batcher:
             position_ids=positions.clamp(min=0),
             past_key_values=self._cache,
             use_cache=True,
-            **reach(self._attention, starts, counts, positions, self._cache.is_hybrid),
+            **self._attention.reach(starts, counts, positions),
         )
         return output.last_hidden_state  # type: ignore[no-any-return]
 

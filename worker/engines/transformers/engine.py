@@ -13,11 +13,12 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from quill.errors import EngineClosed, EngineError, EngineFault, EngineLost
+from quill.errors import EngineClosed, EngineFault, EngineLost
 from worker.engines.base import EngineInfo, EngineStats, GenerationRequest, OnDelta
 from worker.engines.generation import Generation
 from worker.engines.inbox import Inbox
 from worker.engines.meter import Meter
+from worker.engines.startup import refusal
 from worker.engines.transformers.picker import Picker
 from worker.engines.transformers.sequence import Sequence
 from worker.engines.transformers.settings import EngineSettings
@@ -100,10 +101,7 @@ class TransformersEngine:
 
             self._booted = boot(self._settings)
         except BaseException as error:  # whoever waits for the start must hear of it, whatever it was
-            log.exception("The engine could not start.", extra={"action": "start_engine"})
-            known = isinstance(error, EngineError)
-            reason = error if known else EngineError("The engine could not start; the log has the details.")
-            self._started.set_exception(reason)
+            self._started.set_exception(refusal(error))
             return
         self._started.set_result(self._booted.info)
         self._serve(self._booted.batcher)
