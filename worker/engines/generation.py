@@ -47,8 +47,12 @@ class Generation:
 
     def finish(self, result: JobResult) -> None:
         self._result = result
-        self._ended.set()
+        self._end()
 
     def fail(self, error: QuillError) -> None:
         self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        """From here on the caller sees the outcome."""
         self._ended.set()

@@ -22,12 +22,23 @@ log = logging.getLogger(__name__)
 class TaskGeneration(Generation):
     """Aborting cancels the task that works on it."""
 
-    __slots__ = ("_loop", "task")
+    __slots__ = ("_forget", "_loop", "task")
 
-    def __init__(self, on_delta: OnDelta | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        on_delta: OnDelta | None,
+        loop: asyncio.AbstractEventLoop,
+        forget: Callable[[TaskGeneration], None],
+    ) -> None:
         super().__init__(on_delta)
         self._loop = loop
+        self._forget = forget
         self.task: asyncio.Task[None] | None = None
+
+    def _end(self) -> None:
+        # First: whoever has the outcome finds it counted.
+        self._forget(self)
+        super()._end()
 
     def abort(self) -> None:
         super().abort()
@@ -51,7 +62,7 @@ class LoopedEngine(ABC):
         self._is_closed = False
         #: The loop runs, and will hear of the end.
         self._is_serving = False
-        self._held: dict[asyncio.Task[None], Generation] = {}
+        self._held: dict[TaskGeneration, asyncio.Task[None]] = {}
         self._meter = Meter()
         #: When the last output came, or the first request after a time without any.
         self._since_s = 0.0
@@ -92,7 +103,7 @@ class LoopedEngine(ABC):
         return self._info
 
     def _generation(self, on_delta: OnDelta | None) -> TaskGeneration:
-        return TaskGeneration(on_delta, self._loop)
+        return TaskGeneration(on_delta, self._loop, self._forget)
 
     def _launch(self, generation: TaskGeneration, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """From any thread; ``work`` ends the generation, however it ends itself. Raises ``EngineClosed``."""
@@ -104,13 +115,10 @@ class LoopedEngine(ABC):
     def _begin(self, generation: TaskGeneration, work: Callable[[], Coroutine[None, None, None]]) -> None:
         if not self._held:
             self._since_s = time.monotonic()
-        task = self._loop.create_task(work())
-        self._held[task] = generation
-        task.add_done_callback(self._forget)
-        generation.task = task
+        generation.task = self._held[generation] = self._loop.create_task(work())
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._held[task]
+    def _forget(self, generation: TaskGeneration) -> None:
+        del self._held[generation]
         self._completed += 1
 
     def _note(self, tokens: int) -> None:
@@ -123,7 +131,7 @@ class LoopedEngine(ABC):
     @property
     def _silence_s(self) -> float:
         """Since nothing comes, though some answers have begun: how long a prompt is read nobody can tell."""
-        has_begun = any(generation.produced_tokens for generation in list(self._held.values()))
+        has_begun = any(generation.produced_tokens for generation in list(self._held))
         return time.monotonic() - self._since_s if has_begun else 0.0
 
     def _run(self) -> None:
@@ -144,7 +152,7 @@ class LoopedEngine(ABC):
 
     def _stop(self) -> None:
         """On the loop, behind all that was launched: every request ends as aborted, then the loop does."""
-        for task in self._held:
+        for task in self._held.values():
             self._loop.call_soon(task.cancel)
-        gathered = asyncio.gather(*self._held, return_exceptions=True)
+        gathered = asyncio.gather(*self._held.values(), return_exceptions=True)
         gathered.add_done_callback(lambda _: self._loop.stop())
