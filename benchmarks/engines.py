@@ -3,8 +3,8 @@
     python -m benchmarks.engines [--shape 0.6b] [--requests 32] [--peers-python peers/bin/python]
 
 Random weights. `equal`: 32 tokens in, 48 out; `mixed`: 16 to 256 in, 8 to 128 out; both greedy, and sampled
-with Qwen's own settings and a repetition penalty. Each way runs in a process of its own. Peers are the server
-of transformers, and vLLM on all cores, which needs an environment of its own:
+with Qwen's own settings and a repetition penalty, ours in turn. Each way runs in a process of its own. Peers
+are the server of transformers, and vLLM on all cores, which needs an environment of its own:
 `benchmarks/engine_peers.txt`. The last line is JSON, speeds in tokens a second.
 """
 
@@ -30,16 +30,17 @@ PEERS = ("transformers_serve", "vllm")
 WORKLOADS = {"equal": workload.equal, "mixed": workload.mixed}
 
 
-def measured(name: str, work: Work, peers_python: str | None) -> dict[str, float]:
-    speeds = {
-        way.__name__: round(ways.in_own_process(way, work), 1)
-        for way in (ways.quill, ways.static, ways.sequential)
-    }
-    for peer, python in zip(PEERS, (sys.executable, peers_python), strict=True):
-        if python is not None and (speed := of_peer(peer, work, python)) is not None:
-            speeds[peer] = speed
-    print(f"{name}: {speeds}", file=sys.stderr, flush=True)
-    return speeds
+def measured(name: str, works: list[Work], peers_python: str | None) -> list[dict[str, float]]:
+    """The speeds of each work."""
+    found = [{"quill": round(speed, 1)} for speed in ways.in_own_process(ways.quill_in_turn, works)]
+    for speeds, work in zip(found, works, strict=True):
+        for way in (ways.static, ways.sequential):
+            speeds[way.__name__] = round(ways.in_own_process(way, work), 1)
+        for peer, python in zip(PEERS, (sys.executable, peers_python), strict=True):
+            if python is not None and (speed := of_peer(peer, work, python)) is not None:
+                speeds[peer] = speed
+        print(f"{name} {work.sampling}: {speeds}", file=sys.stderr, flush=True)
+    return found
 
 
 def of_peer(peer: str, work: Work, python: str) -> float | None:
@@ -82,15 +83,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), shape)
         for name, make in WORKLOADS.items():
-            speeds = [
-                measured(
-                    f"{name} {kind}",
-                    make(Path(folder), shape.dtype, options.requests, sampling),
-                    options.peers_python,
-                )
-                for kind, sampling in (("greedy", GREEDY), ("sampled", SAMPLED))
-            ]
-            line[name] = ratios(*speeds)
+            works = [make(Path(folder), shape.dtype, options.requests, kind) for kind in (GREEDY, SAMPLED)]
+            line[name] = ratios(*measured(name, works, options.peers_python))
     line["sampled_ratio"] = min(line[name]["sampled_ratio"] for name in WORKLOADS)
     print(json.dumps(line))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,19 +17,33 @@ WAIT_S = 3600.0
 #: One by one is slow and steady: this many requests tell its speed.
 ONE_BY_ONE_REQUESTS = 6
 
+#: The machine's own speed drifts by a tenth within minutes: what is compared is measured in turn.
+TURNS = 3
+
+Given = TypeVar("Given")
 Found = TypeVar("Found")
 
 
-def in_own_process(way: Callable[[Work], Found], work: Work) -> Found:
+def in_own_process(way: Callable[[Given], Found], given: Given) -> Found:
     """A second thread that has run torch slows down the first."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
-        return pool.submit(way, work).result()
+        return pool.submit(way, given).result()
 
 
 def quill(work: Work) -> float:
     with opened(work, max_slots=max(32, len(work.prompts))) as engine:
         return speed(engine, work)
+
+
+def quill_in_turn(works: Sequence[Work]) -> list[float]:
+    """The median of each, of one engine; the works differ in nothing but their sampling."""
+    with opened(works[0], max_slots=max(32, len(works[0].prompts))) as engine:
+        turns = [
+            [speed(engine, work.again(turn * len(works) + place)) for place, work in enumerate(works)]
+            for turn in range(TURNS)
+        ]
+    return [statistics.median(speeds) for speeds in zip(*turns, strict=True)]
 
 
 @contextmanager

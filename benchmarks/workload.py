@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ class Work:
     @property
     def prompts_tokens(self) -> list[int]:
         return [len(prompt) for prompt in self.prompts]
+
+    def again(self, number: int) -> Work:
+        """The same lengths; no prompt begins like one of another number."""
+        first = number * len(self.prompts)
+        prompts = enumerate(self.prompts, first)
+        return replace(self, prompts=tuple(prompt_of(place, len(prompt)) for place, prompt in prompts))
 
 
 def prompt_of(number: int, tokens: int) -> str:
