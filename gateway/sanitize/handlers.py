@@ -1,0 +1,38 @@
+"""Event handlers: attributes that are scripts."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.sanitize.html_tags import TAG
+from gateway.sanitize.pieces import Step, inside, mark_after
+
+# Three letters at least: `one`, `once` and `only` are ordinary attributes.
+_NAME = r"""on[a-z]{3,}+\s*+"""
+_BEFORE = r"""[\s/"']"""
+_FLAGS = re.ASCII | re.IGNORECASE
+_HANDLER = re.compile(rf"({_BEFORE}{_NAME})=", _FLAGS)
+_WHOLE = re.compile(rf"""(?<={_BEFORE}){_NAME}=(?:\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'>][^\s>]*+))?+""", _FLAGS)
+
+
+def escape_handlers(text: str) -> tuple[str, int]:
+    """Entities are not read in an attribute's name, so that it becomes another one; shown, it is the same."""
+    return _in_tags(text, _escape)
+
+
+def strip_handlers(text: str) -> tuple[str, int]:
+    return _in_tags(text, _strip)
+
+
+def _in_tags(text: str, step: Step) -> tuple[str, int]:
+    if "<" not in text or not _HANDLER.search(text):
+        return text, 0
+    return inside(TAG, step, text)
+
+
+def _escape(tags: str) -> tuple[str, int]:
+    return mark_after(_HANDLER, "&#61;", tags)
+
+
+def _strip(tags: str) -> tuple[str, int]:
+    return _WHOLE.subn("", tags)
