@@ -22,8 +22,8 @@ from quill import ids
 from quill.job import Job, JobRequest
 from quill.settings import Settings
 from quill.states import State
-from quill.store import calls
-from quill.store.calls import Submission
+from quill.store import admission, calls
+from quill.store.admission import Submission
 from quill.store.run import Store
 
 TENANT = "bench"
@@ -47,7 +47,7 @@ def service() -> Iterator[Store]:
 def admit(store: Store) -> str:
     request = JobRequest(prompt="x", max_tokens=TOKENS, stream=True)
     submission = Submission(ids.new_job_id(), TENANT, MODEL, request, 10, 600.0, 10_000)
-    return store.run(calls.admit(submission)).job_id
+    return store.run(admission.admit(submission)).job_id
 
 
 def job(store: Store, job_id: str) -> Job:

@@ -27,8 +27,8 @@ from quill import ids
 from quill.job import Job, JobRequest
 from quill.settings import Settings
 from quill.states import State
-from quill.store import calls
-from quill.store.calls import Submission
+from quill.store import admission, calls
+from quill.store.admission import Submission
 from quill.store.run import Store
 
 SLOTS = 32
@@ -48,7 +48,7 @@ class Bench:
         submission = Submission(
             ids.new_job_id(), tenant, MODEL, request, 10, 600.0, 10_000_000, weight=weight
         )
-        return self.store.run(calls.admit(submission)).job_id
+        return self.store.run(admission.admit(submission)).job_id
 
     def job(self, tenant: str, job_id: str) -> Job:
         job = self.store.run(calls.read(tenant, [job_id]))[0]

@@ -29,8 +29,8 @@ from quill.chaos.parts import children_of
 from quill.job import JobRequest
 from quill.settings import Settings
 from quill.states import State
-from quill.store import calls
-from quill.store.calls import Submission
+from quill.store import admission, calls
+from quill.store.admission import Submission
 from quill.store.run import Store
 
 TENANT = "bench"
@@ -90,7 +90,7 @@ class Bench:
         for number in range(JOBS):
             request = JobRequest(prompt=f"job {number}", max_tokens=TOKENS)
             one = Submission(ids.new_job_id(), TENANT, MODEL, request, 10, 3600.0, 10_000)
-            self.job_ids.append(self.store.run(calls.admit(one)).job_id)
+            self.job_ids.append(self.store.run(admission.admit(one)).job_id)
 
     def capacity(self) -> int:
         return int(self.store.client.hget(self.store.keys.model(MODEL), "capacity") or 0)

@@ -25,8 +25,8 @@ from benchmarks.server import valkey
 from quill import ids
 from quill.job import JobRequest
 from quill.settings import Settings
-from quill.store import calls
-from quill.store.calls import Submission
+from quill.store import admission
+from quill.store.admission import Submission
 from quill.store.run import Store
 
 POOL = 8
@@ -104,7 +104,7 @@ def our_drain(store: Store, settings: Settings, jobs: int) -> tuple[float, float
     for number in range(jobs):
         one = submission(number)
         payload_bytes += len(one.request.model_dump_json(by_alias=True, exclude_defaults=True))
-        store.run(calls.admit(one))
+        store.run(admission.admit(one))
     filled_bytes = store.client.info("memory")["used_memory"] - before_bytes - payload_bytes
     store.client.config_resetstat()
     worker = our_worker(settings, POOL)
@@ -167,7 +167,8 @@ def open_loop(store: Store, jobs: int) -> dict[str, int]:
     due_s = time.perf_counter()
     for number in range(jobs):
         one = submission(number)
-        created_us[one.request.turns[0].content] = round(store.run(calls.admit(one)).created_at * 1_000_000)
+        admitted = store.run(admission.admit(one))
+        created_us[one.request.turns[0].content] = round(admitted.created_at * 1_000_000)
         due_s += 1 / HOP_RATE_PER_S
         time.sleep(max(due_s - time.perf_counter(), 0))
     return created_us

@@ -34,8 +34,8 @@ from quill import ids
 from quill.chaos.parts import children_of
 from quill.job import JobRequest
 from quill.settings import Settings
-from quill.store import calls
-from quill.store.calls import Submission
+from quill.store import admission
+from quill.store.admission import Submission
 from quill.store.run import Store
 
 JOBS = 8
@@ -140,7 +140,7 @@ class Ours(System):
         for number in range(JOBS):
             request = JobRequest(prompt=f"job {number}", max_tokens=round(JOB_S / STEP_S))
             one = Submission(ids.new_job_id(), "bench", MODEL, request, 10, 600.0, 10_000)
-            self._store.run(calls.admit(one))
+            self._store.run(admission.admit(one))
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         return worker.start(self.url, self._module, slots=JOBS, simulated_step_s=STEP_S)

@@ -29,10 +29,10 @@ from quill.job import JobRequest
 from quill.pricing import ModelFacts
 from quill.settings import SWEEP_LIMIT, Settings
 from quill.states import State
-from quill.store import calls, listing
+from quill.store import admission, calls, listing
+from quill.store.admission import Submission
 from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.call import Call, script
-from quill.store.calls import Submission
 from quill.store.run import Store
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Bench:
             with client.pipeline(transaction=False) as pipe:
                 for _ in range(1000):
                     pipe.evalsha(
-                        lua.sha, 1, self.store.keys.namespace, *calls.admit(self.submission()).arguments
+                        lua.sha, 1, self.store.keys.namespace, *admission.admit(self.submission()).arguments
                     )
                 pipe.execute()
         self.bytes_per_job = (client.info("memory")["used_memory"] - before_bytes) / jobs
@@ -119,7 +119,7 @@ class Bench:
         self.store.client.zadd(f"{self.store.keys.namespace}:{index}:{MODEL}", dict.fromkeys(job_ids, 1))
 
     def round(self) -> Steps[None]:
-        yield from self.each("admit", [calls.admit(self.submission()) for _ in range(ROUND)])
+        yield from self.each("admit", [admission.admit(self.submission()) for _ in range(ROUND)])
         held = yield from self.claimed(ROUND)
         holdings = [Holding(claim.job_id, claim.attempt, claim.token, 5) for claim in held]
         chunks = [Chunk(claim.job_id, claim.attempt, claim.token, 1, "{}") for claim in held]
@@ -149,7 +149,7 @@ class Bench:
         queued = [job.id for job in looked_at if job and job.position][:ROUND]
         yield from self.each("cancel", [calls.cancel(job_id, owners[job_id]) for job_id in queued])
         for _ in queued:
-            self.store.run(calls.admit(self.submission()))
+            self.store.run(admission.admit(self.submission()))
 
     def sweep_and_bury(self) -> Steps[None]:
         """With as much to do as one call does at most."""

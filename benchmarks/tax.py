@@ -73,7 +73,8 @@ def service(work: Work) -> Iterator[str]:
         port = free_port()
         options = {"QUILL_REDIS_URL": url, "QUILL_PORT": str(port), "QUILL_DEFAULT_MODEL": MODEL}
         gateway = subprocess.Popen(
-            [sys.executable, "-m", "gateway"], env=os.environ | options | {"QUILL_LOG_LEVEL": "error"}
+            [sys.executable, "-m", "gateway"],
+            env=os.environ | options | {"QUILL_LOG_LEVEL": "error", "QUILL_AUTH": "off"},
         )
         try:
             with worker.running(

@@ -1,41 +1,55 @@
-"""From a parsed request to an accepted job: model, price, admit."""
+"""From a parsed request to an accepted job: permitted, cleaned, priced, admitted."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.cleaning import cleaned
 from gateway.directory import Directory
+from gateway.identity import Identity
 from gateway.patience import patience
+from gateway.permission import check_permission, check_size, with_defaults
+from gateway.principals import Principal
+from gateway.tracing import traceparent
 from quill import ids
 from quill.admission import fingerprint
-from quill.errors import Fault, InvalidRequest, JobNotFound, ModelNotFound
+from quill.errors import (
+    ExceedsLimit,
+    JobNotFound,
+    ModelNotFound,
+    QuillError,
+    Unavailable,
+)
 from quill.job import Job, JobRequest
+from quill.limits import Bound, Room, bounds_of, never_fits
 from quill.pricing import ModelFacts, Price, estimate, measure, surely_fits
 from quill.prompts import PromptPresets
+from quill.sanitizing import SanitizeReport
 from quill.settings import GatewaySettings
 from quill.states import State
-from quill.store import calls
-from quill.store.calls import Submission
+from quill.store import admission, calls
+from quill.store.admission import Submission
 from quill.store.run import AsyncStore
 
-_KEY_AT_MOST = 255
+#: Jobs that are admitted in one round trip to the store.
+_ROUND_TRIP = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     job: Job
     is_replay: bool
+    rooms: tuple[Room, ...] = ()
 
 
-def idempotency_digest(tenant: str, key: str | None) -> str:
-    """Raises ``InvalidRequest`` for a key that is no short visible ASCII."""
-    if key is None:
-        return ""
-    if not 0 < len(key) <= _KEY_AT_MOST or not all("!" <= char <= "~" for char in key):
-        detail = f"must have 1 to {_KEY_AT_MOST} visible ASCII characters"
-        raise InvalidRequest(faults=(Fault("Idempotency-Key", detail),))
-    return ids.fingerprint(tenant, key)
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job as it will be if the store takes it."""
+
+    submission: Submission
+    report: SanitizeReport | None
 
 
 class Admission:
@@ -44,45 +58,106 @@ class Admission:
         self._directory = directory
         self._settings = settings
         self._presets = PromptPresets.load(settings.presets)
+        self._everybody = tuple(bounds_of("global", settings.global_limits))
+        self._of_model = {
+            name: tuple(bounds_of(f"model/{name}", limits)) for name, limits in settings.model_limits.items()
+        }
 
-    async def admit(self, tenant: str, request: JobRequest, idempotency_key: str | None) -> Admitted:
-        """Raises ``ModelNotFound``, ``ContextLengthExceeded``, what `admit` of the store raises, and
-        ``JobNotFound`` for a key whose job has just gone.
+    async def admit(self, caller: Principal, request: JobRequest, identity: Identity) -> Admitted:
+        """Raises ``PermissionDenied``, ``InvalidRequest``, ``ModelNotFound``, ``ContextLengthExceeded``,
+        ``ExceedsLimit``, what the store's `admit` raises, and ``JobNotFound`` for a key whose job has just
+        gone.
         """
-        return await self._admit(tenant, request, idempotency_digest(tenant, idempotency_key))
+        return await self._admit(caller, await self._draft(caller, request, identity))
 
-    async def replay(self, tenant: str, letter: Job, request: JobRequest) -> Admitted:
+    async def admit_each(
+        self, caller: Principal, requests: Sequence[tuple[JobRequest, Identity]]
+    ) -> list[Admitted | QuillError]:
+        """An entry a request, an error where ``admit`` would raise one; a round trip a hundred."""
+        drafts = [await self._tried(caller, request, identity) for request, identity in requests]
+        good = [draft for draft in drafts if isinstance(draft, Draft)]
+        answers: list[Admitted | QuillError] = []
+        for first in range(0, len(good), _ROUND_TRIP):
+            answers += await self._admit_some(caller, good[first : first + _ROUND_TRIP])
+        left = iter(answers)
+        return [next(left) if isinstance(draft, Draft) else draft for draft in drafts]
+
+    async def replay(self, caller: Principal, letter: Job, request: JobRequest) -> Admitted:
         """Raises what ``admit`` raises. However often it is asked for, a letter has one replay."""
         request = request.model_copy(update={"model": letter.model})
-        digest = ids.fingerprint(tenant, "replay", letter.id)
-        return await self._admit(tenant, request, digest, replay_of=letter.id)
+        identity = Identity(ids.fingerprint(caller.tenant, "replay", letter.id))
+        return await self._admit(caller, await self._draft(caller, request, identity, replay_of=letter.id))
 
-    async def _admit(self, tenant: str, request: JobRequest, digest: str, *, replay_of: str = "") -> Admitted:
-        asked, request = request, self._presets.apply(request)
-        model = request.model or self._settings.default_model
-        price = await self._price(request, await self._facts(model))
+    async def _tried(self, caller: Principal, request: JobRequest, identity: Identity) -> Draft | QuillError:
+        try:
+            return await self._draft(caller, request, identity)
+        except Unavailable:
+            raise
+        except QuillError as error:
+            return error
+
+    async def _draft(
+        self, caller: Principal, asked: JobRequest, identity: Identity, *, replay_of: str = ""
+    ) -> Draft:
+        plan, settings = caller.plan, self._settings
+        model = asked.model or settings.default_model
+        check_permission(caller, asked, model)
+        request = with_defaults(self._presets.apply(asked), plan)
+        facts = await self._facts(model)
+        request, report = await cleaned(request, plan.sanitize, facts)
+        check_size(plan, request)
+        price = await self._price(request, facts)
         submission = Submission(
             job_id=ids.new_job_id(),
-            tenant=tenant,
+            tenant=caller.tenant,
             model=model,
             request=request,
             cost_tokens=price.cost_tokens,
-            result_ttl_s=self._settings.result_ttl_s,
-            max_queued_jobs=self._settings.max_queued_jobs,
-            max_running_jobs=self._settings.max_running_jobs,
-            fingerprint=fingerprint(asked) if digest else "-",
-            idempotency_digest=digest,
+            result_ttl_s=settings.result_ttl_s,
+            max_queued_jobs=settings.max_queued_jobs,
+            max_running_jobs=plan.max_running_jobs or settings.max_running_jobs,
+            fingerprint=fingerprint(asked) if identity.digest else "-",
+            idempotency_digest=identity.digest,
+            is_first_try=identity.is_first_try,
+            weight=plan.weight,
             replay_of=replay_of,
+            bounds=self._bounds(caller, model, price),
+            traceparent=traceparent(),
         )
+        return Draft(submission, report)
+
+    async def _admit(self, caller: Principal, draft: Draft) -> Admitted:
         async with patience(self._settings):
-            admission = await self._store.run(calls.admit(submission))
-            if not admission.is_replay:
-                return Admitted(_fresh(submission, admission), is_replay=False)
-            earlier = (await self._store.run(calls.read(tenant, [admission.job_id])))[0]
+            admitted = await self._store.run(admission.admit(draft.submission))
+            return await self._told(caller, draft, admitted)
+
+    async def _admit_some(self, caller: Principal, drafts: Sequence[Draft]) -> list[Admitted | QuillError]:
+        found: list[Admitted | QuillError] = []
+        async with patience(self._settings):
+            answers = await self._store.run_each([admission.admit(draft.submission) for draft in drafts])
+            for draft, answer in zip(drafts, answers, strict=True):
+                told = answer if isinstance(answer, QuillError) else await self._told(caller, draft, answer)
+                found.append(told)
+        return found
+
+    async def _told(self, caller: Principal, draft: Draft, admitted: admission.Admission) -> Admitted:
+        if not admitted.is_replay:
+            return Admitted(_fresh(draft, admitted), is_replay=False, rooms=admitted.rooms)
+        earlier = (await self._store.run(calls.read(caller.tenant, [admitted.job_id])))[0]
         if earlier is None:
             raise JobNotFound
         # Our own id comes back when only the reply to the first try was lost.
-        return Admitted(earlier, is_replay=earlier.id != submission.job_id)
+        return Admitted(earlier, is_replay=earlier.id != draft.submission.job_id)
+
+    def _bounds(self, caller: Principal, model: str, price: Price) -> tuple[Bound, ...]:
+        """Raises ``ExceedsLimit``."""
+        bounds = (*caller.bounds, *self._of_model.get(model, ()), *self._everybody)
+        if tight := never_fits(bounds, price.cost_tokens):
+            raise ExceedsLimit(
+                f"The request may take {price.cost_tokens} tokens, prompt and answer; the limit of this "
+                f"{tight.kind} is {tight.capacity} at once. Shorten the prompt or lower max_tokens."
+            )
+        return bounds
 
     async def _facts(self, model: str) -> ModelFacts | None:
         """``None`` for a model of ours that no worker has served yet."""
@@ -101,17 +176,19 @@ class Admission:
         return await asyncio.to_thread(measure, request, facts, default_max_tokens, count)
 
 
-def _fresh(submission: Submission, admission: calls.Admission) -> Job:
+def _fresh(draft: Draft, admitted: admission.Admission) -> Job:
     """The job as it was just admitted, without asking the store a second time."""
+    submission = draft.submission
     return Job(
-        id=admission.job_id,
+        id=admitted.job_id,
         state=State.QUEUED,
         model=submission.model,
         job_class=submission.request.job_class,
         stream=submission.request.stream,
-        position=admission.position,
-        estimated_start_at=admission.estimated_start_at,
-        created_at=admission.created_at,
+        position=admitted.position,
+        estimated_start_at=admitted.estimated_start_at,
+        created_at=admitted.created_at,
         replay_of=submission.replay_of or None,
+        sanitization=draft.report,
         metadata=dict(submission.request.metadata),
     )

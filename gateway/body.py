@@ -40,6 +40,9 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 def _depth(body: bytes) -> int:
+    """0 for what has too few brackets to be deep."""
+    if body.count(b"[") + body.count(b"{") <= DEPTH_AT_MOST:
+        return 0
     depth = deepest = 0
     for match in _BRACKETS.finditer(body):
         token = match[0]
@@ -79,7 +82,8 @@ def parse_json(body: bytes) -> dict[str, Any]:
         raise MalformedBody from error
     if not isinstance(value, dict):
         raise InvalidRequest(faults=(Fault("#", "must be an object"),))
-    if fault := _surrogates(value):
+    # In strict UTF-8 a surrogate can only be an escape.
+    if b"\\u" in body and (fault := _surrogates(value)):
         raise InvalidRequest(faults=(fault,))
     return value
 

@@ -21,16 +21,25 @@ def _content(media_type: str, model: type[BaseModel]) -> dict[str, Any]:
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"description": "What went wrong (RFC 9457)."} | _content(MEDIA_TYPE, Problem)
 }
-JOB_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {"required": True} | _content("application/json", JobRequest)
-}
+#: Bodies are read by hand, so FastAPI does not know their models.
+_BODIES: dict[str, type[BaseModel]] = {}
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """For a route's `openapi_extra`."""
+    _BODIES[model.__name__] = model
+    return {"requestBody": {"required": True} | _content("application/json", model)}
+
+
+JOB_REQUEST_BODY = body_of(JobRequest)
 
 
 def openapi_of(app: FastAPI) -> dict[str, Any]:
     """With the schemas that only the references above know of."""
     contract = FastAPI.openapi(app)
     schemas = contract["components"]["schemas"]
-    for model in (JobRequest, Problem):
+    models: list[type[BaseModel]] = [*_BODIES.values(), Problem]
+    for model in models:
         schema = model.model_json_schema(ref_template=_REFS)
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
     return contract

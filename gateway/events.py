@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -40,8 +40,10 @@ def entries_of(reply: Any) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
 
 
 class Events:
-    def __init__(self, store: AsyncStore, store_timeout_s: float) -> None:
+    def __init__(self, store: AsyncStore, store_timeout_s: float, forget: Callable[[], None]) -> None:
+        """``forget`` is called when a tenant or a key was changed, or may have been."""
         self._store = store
+        self._forget = forget
         # Below the socket's timeout, so that a silent stream is not taken for a dead server; 0 is for ever.
         self._block_ms = math.ceil(min(_BLOCK_S, store_timeout_s / 2) * 1000)
         #: The last entry seen; ``None`` if some may have been missed.
@@ -68,6 +70,7 @@ class Events:
                 self._last = await self._newest()
                 # What happened before is unknown, and from here on nothing is missed: everybody looks again.
                 self._ring_all()
+                self._forget()
             await self._read_on(self._last)
         except RedisError as error:
             self._last = None
@@ -87,6 +90,9 @@ class Events:
         return newest[0][0] if newest else b"0"
 
     def _ring(self, fields: dict[bytes, bytes]) -> None:
+        if b"changed" in fields:
+            self._forget()
+            return
         if not self._bells:
             return
         for job_id in (fields.get(b"grown") or fields[b"job"]).decode().split(" "):

@@ -15,10 +15,12 @@ from starlette.exceptions import HTTPException
 
 from quill.errors import (
     Fault,
+    InvalidApiKey,
     InvalidRequest,
     JobNotCancellable,
     MethodNotAllowed,
     QuillError,
+    RateLimited,
     RequestError,
     RouteNotFound,
 )
@@ -40,6 +42,11 @@ class Problem(BaseModel):
     code: str = Field(description="Stable: what a program should look at.")
     request_id: str
     errors: tuple[Fault, ...] | None = None
+    violated_policies: tuple[str, ...] | None = Field(
+        default=None,
+        serialization_alias="violated-policies",
+        description="The limits that are reached, as RateLimit-Policy names them.",
+    )
 
 
 def pointer(path: Sequence[str | int]) -> str:
@@ -48,25 +55,32 @@ def pointer(path: Sequence[str | int]) -> str:
     return "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in short)
 
 
-def problem(error: QuillError, request_id: str) -> Response:
-    body = Problem(
+def problem_of(error: QuillError, request_id: str) -> Problem:
+    return Problem(
         title=HTTPStatus(error.status).phrase,
         status=error.status,
         detail=error.message,
         code=error.code,
         request_id=request_id,
         errors=error.faults or None,
+        violated_policies=error.violated if isinstance(error, RateLimited) else None,
     )
+
+
+def problem(error: QuillError, request_id: str) -> Response:
+    body = problem_of(error, request_id)
     headers: dict[str, str] = {}
     retry_after_s = error.retry_after_s
     if retry_after_s is None and error.retryable:
         retry_after_s = _RETRY_AFTER_S
     if retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(retry_after_s))
+    if isinstance(error, InvalidApiKey):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, JobNotCancellable):
         # OpenAI's SDKs repeat a 409 unless they are told not to.
         headers["x-should-retry"] = "false"
-    return Response(body.model_dump_json(exclude_none=True), error.status, headers, MEDIA_TYPE)
+    return Response(body.model_dump_json(exclude_none=True, by_alias=True), error.status, headers, MEDIA_TYPE)
 
 
 #: pydantic's error types -> our sentences; its own can quote the input.

@@ -11,12 +11,15 @@ from gateway.admission import Admission
 from gateway.directory import Directory
 from gateway.events import Events
 from gateway.patience import patience
+from gateway.principals import Principals
 from quill.errors import JobNotFound
 from quill.job import Job
 from quill.settings import GatewaySettings
 from quill.store import calls
 from quill.store.call import Call
 from quill.store.run import AsyncStore
+from quill.tenancy.registry import Registry
+from quill.webhooks.endpoints import Endpoints
 
 T = TypeVar("T")
 
@@ -31,6 +34,9 @@ class Gateway:
     directory: Directory
     events: Events
     admission: Admission
+    principals: Principals
+    registry: Registry
+    endpoints: Endpoints
 
     async def run(self, call: Call[T]) -> T:
         """Raises ``Unavailable`` in bounded time, or what a refusal of the script stands for."""

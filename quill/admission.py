@@ -15,8 +15,8 @@ from quill.job import JobRequest
 from quill.pricing import CountTokens, ModelFacts, Price, estimate, measure, surely_fits, tokenizer_count
 from quill.prompts import PromptPresets
 from quill.settings import AdmissionSettings
-from quill.store import calls
-from quill.store.calls import Admission, Submission
+from quill.store import admission
+from quill.store.admission import Admission, Submission
 from quill.store.run import Store, translated
 
 #: Not structlog, which loads more than a producer in somebody else's service should.
@@ -62,7 +62,7 @@ class Admitter:
             idempotency_digest=idempotency_digest,
             celery_id=celery_id,
         )
-        return self._store.run(calls.admit(submission))
+        return self._store.run(admission.admit(submission))
 
     def _facts(self, model: str) -> ModelFacts | None:
         """What the model's workers published; ``None`` for a model that is known without any.

@@ -4,17 +4,30 @@ QuillError
 ├── RequestError               the caller must change something
 │   ├── MalformedBody          400  not JSON, or not JSON that can be read safely
 │   ├── ContextLengthExceeded  400
+│   ├── ExceedsLimit           400
+│   ├── InvalidApiKey          401
+│   ├── PermissionDenied       403
 │   ├── ModelNotFound          404
 │   ├── JobNotFound            404
+│   ├── TenantNotFound         404
+│   ├── KeyNotFound            404
+│   ├── EndpointNotFound       404
+│   ├── DeliveryNotFound       404
 │   ├── RouteNotFound          404
 │   ├── MethodNotAllowed       405
 │   ├── JobNotCancellable      409
+│   ├── TenantExists           409
+│   ├── DocumentChanged        409
 │   ├── NotADeadLetter         409
+│   ├── TooManyEndpoints       409
+│   ├── EndpointDisabled       409
 │   ├── BodyTooLarge           413
 │   ├── UnsupportedMediaType   415
 │   ├── InvalidRequest         422
 │   └── IdempotencyConflict    422
+├── RateLimited                429  a limit is reached; the same request may be sent again later
 ├── Unavailable                the service must recover; the same request may be sent again
+│   ├── BacklogTooLong         503
 │   ├── QueueFull              503
 │   └── StoreUnavailable       503
 ├── InternalError              500  a defect of ours
@@ -91,6 +104,26 @@ class ContextLengthExceeded(RequestError):
     code = "context_length_exceeded"
 
 
+class ExceedsLimit(RequestError):
+    """The request alone is larger than a limit allows. Make it smaller, or ask for a higher limit."""
+
+    code = "request_exceeds_limit"
+
+
+class InvalidApiKey(RequestError):
+    """There is no valid API key. Send `Authorization: Bearer sk_...`, neither expired nor revoked."""
+
+    code = "invalid_api_key"
+    status = 401
+
+
+class PermissionDenied(RequestError):
+    """The API key may not do this. Use a key with the scope, model or class that it takes."""
+
+    code = "permission_denied"
+    status = 403
+
+
 class ModelNotFound(RequestError):
     """No such model is served here. GET /v1/models lists the models."""
 
@@ -102,6 +135,34 @@ class JobNotFound(RequestError):
     """No such job. It never existed, or its result was kept for its time and then removed."""
 
     code = "job_not_found"
+    status = 404
+
+
+class TenantNotFound(RequestError):
+    """No such tenant. Create it first."""
+
+    code = "tenant_not_found"
+    status = 404
+
+
+class KeyNotFound(RequestError):
+    """No such API key."""
+
+    code = "key_not_found"
+    status = 404
+
+
+class EndpointNotFound(RequestError):
+    """No such webhook endpoint. GET /v1/webhook-endpoints lists them."""
+
+    code = "webhook_endpoint_not_found"
+    status = 404
+
+
+class DeliveryNotFound(RequestError):
+    """No such delivery. The endpoint never had it, or it was kept for its time and then removed."""
+
+    code = "webhook_delivery_not_found"
     status = 404
 
 
@@ -126,10 +187,38 @@ class JobNotCancellable(RequestError):
     status = 409
 
 
+class TenantExists(RequestError):
+    """There is a tenant of this name already. Change its plan, or choose another name."""
+
+    code = "tenant_exists"
+    status = 409
+
+
+class DocumentChanged(RequestError):
+    """Somebody else changed it at the same time. Read it again, and change it if that is still wanted."""
+
+    code = "document_changed"
+    status = 409
+
+
 class NotADeadLetter(RequestError):
     """Only a job that failed can be replayed or purged. GET /v1/dead-letters lists them."""
 
     code = "not_a_dead_letter"
+    status = 409
+
+
+class TooManyEndpoints(RequestError):
+    """A tenant has no more webhook endpoints than this. Change one, or remove one first."""
+
+    code = "too_many_webhook_endpoints"
+    status = 409
+
+
+class EndpointDisabled(RequestError):
+    """The webhook endpoint is disabled, so nothing is sent there. Enable it first."""
+
+    code = "webhook_endpoint_disabled"
     status = 409
 
 
@@ -161,12 +250,38 @@ class IdempotencyConflict(RequestError):
     status = 422
 
 
+class RateLimited(QuillError):
+    """A limit is reached. Nothing was accepted; send the same request again after Retry-After."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+    retryable = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        violated: tuple[str, ...] = (),
+        faults: tuple[Fault, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        """``violated`` names the policies, as the RateLimit-Policy header does."""
+        super().__init__(message, faults=faults, retry_after_s=retry_after_s)
+        self.violated = violated
+
+
 class Unavailable(QuillError):
     """The service cannot take the request just now. Send it again later."""
 
     code = "unavailable"
     status = 503
     retryable = True
+
+
+class BacklogTooLong(Unavailable):
+    """By the line before it the job would start later than start_by_s. Send it again after Retry-After."""
+
+    code = "backlog_too_long"
 
 
 class QueueFull(Unavailable):

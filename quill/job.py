@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from quill.result import JobResult
 from quill.sampling import SamplingRequest
+from quill.sanitizing import SanitizeReport
 from quill.states import State
 from quill.wire import Wire
 
@@ -165,4 +166,7 @@ class Job(Wire):
     error: JobFault | None = None
     replay_of: str | None = Field(default=None, description="The failed job whose replay this is.")
     replayed_as: str | None = Field(default=None, description="The job that replays this failed one.")
+    sanitization: SanitizeReport | None = Field(
+        default=None, description="What was changed in its text; only told when it is accepted."
+    )
     metadata: dict[str, str] = Field(default_factory=dict)

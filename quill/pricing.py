@@ -35,6 +35,8 @@ class ModelFacts:
     #: Names the published tokenizer; empty if there is none.
     tokenizer: str = ""
     engine: str = ""
+    #: What the template may write and no caller: `<|im_start|>` and its like.
+    control_tokens: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, fields: Mapping[bytes, bytes]) -> ModelFacts | None:
@@ -47,10 +49,12 @@ class ModelFacts:
             message_tokens=int(fields.get(b"message_tokens", 0)),
             tokenizer=fields.get(b"tokenizer", b"").decode(),
             engine=fields.get(b"engine", b"").decode(),
+            control_tokens=tuple(json.loads(fields.get(b"control_tokens", b"[]"))),
         )
 
     def as_fields(self) -> dict[str, str | int]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return fields | {"control_tokens": json.dumps(self.control_tokens)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,11 @@ def tokenizer_count(tokenizer_json: bytes) -> CountTokens:
         raise TokenizersMissing from error
     tokenizer = Tokenizer.from_str(without_added_tokens(tokenizer_json))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def control_tokens_of(tokenizer_json: bytes) -> tuple[str, ...]:
+    """Every added token, also those that a tokenizer does not call special."""
+    return tuple(token["content"] for token in json.loads(tokenizer_json).get("added_tokens", ()))
 
 
 def without_added_tokens(tokenizer_json: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from quill.address import SentinelAddress, parse_address
 from quill.job import DEFAULT_MAX_TOKENS, ModelName
 from quill.keys import Keys
+from quill.limits import Limits
 
 #: A worker may be silent for this long before another attempt may take its jobs over.
 LEASE_MS = 8_000
@@ -23,6 +25,8 @@ SILENT_MS = 3_000
 PAUSE_MS = 3_000
 #: Items that one sweep moves at most, so that no script holds the store for long.
 SWEEP_LIMIT = 10
+
+_MINUTE_S, _HOUR_S = 60.0, 3600.0
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
@@ -85,16 +89,49 @@ class AdmissionSettings(Settings):
 
 
 class GatewaySettings(AdmissionSettings):
+    #: `off`: every caller is the one tenant `local`, without limits. For one's own machine.
+    auth: Literal["keys", "off"] = "keys"
+    #: Of all tenants together, and of a model's callers; JSON in the environment.
+    global_limits: Limits = Limits()
+    model_limits: dict[ModelName, Limits] = Field(default_factory=dict)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     #: Long-polls answer after this long at the latest, whatever was asked for.
     max_wait_s: float = Field(default=60.0, gt=0)
     keep_alive_s: float = Field(default=15.0, gt=0, description="Pause between comments on a silent stream.")
+    #: From a request's first byte to its last, and to the end of its head. No trickle of bytes extends them.
+    receive_s: float = Field(default=30.0, gt=0)
+    receive_head_s: float = Field(default=10.0, gt=0)
+    #: A client that takes nothing of its answer for so long is dropped.
+    write_stall_s: float = Field(default=60.0, gt=0)
+    max_header_bytes: int = Field(default=32_768, ge=1024, description="All of a request's together.")
+    max_headers: int = Field(default=100, ge=8)
+    max_url_bytes: int = Field(default=8_192, ge=256)
+    #: Of one process; beyond them a connection is closed at once.
+    max_connections: int = Field(default=10_000, ge=1)
+    max_connections_per_address: int = Field(
+        default=0, ge=0, description="0 is no bound: behind a proxy everybody comes from one address."
+    )
     #: Health: above or below these the service is called degraded.
     slow_response_s: float = 10.0
     high_memory_mb: float = 1_000.0
     low_tokens_per_s: float = 5.0
+    #: Whether this process delivers webhooks; endpoints can be set up at each.
+    webhooks: Literal["on", "off"] = "on"
+    #: Before a delivery's second try and each further one (Standard Webhooks 1.0.0); then it is dead.
+    webhook_schedule_s: tuple[Annotated[float, Field(ge=0)], ...] = (
+        *(5.0, 5 * _MINUTE_S, 30 * _MINUTE_S),
+        *(2 * _HOUR_S, 5 * _HOUR_S, 10 * _HOUR_S, 14 * _HOUR_S, 20 * _HOUR_S, 24 * _HOUR_S),
+    )
+    webhook_timeout_s: float = Field(default=15.0, gt=0, description="Of one try, lookup and all.")
+    #: Of an endpoint that failed five times in a row, before its next probe; it grows to ten times that.
+    webhook_rest_s: float = Field(default=30.0, gt=0, le=3600)
+    #: For receivers inside the deployment. Their networks are named in full, in JSON: `["10.1.0.0/16"]`.
+    webhook_allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_allow_http: bool = False
+    #: Beside 443 and 8443, and with http 80 and 8080.
+    webhook_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()
 
 
 class DrainSettings(Settings):

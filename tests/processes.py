@@ -17,8 +17,12 @@ from quill.chaos.parts import children_of
 from quill.client import Client
 from quill.job import Job
 from quill.states import State
+from tests.valkey import as_user
 
 T = TypeVar("T")
+
+#: Module -> the store's user that it connects as.
+_ROLES = {"gateway": "gateway", "quill.intake": "intake"}
 
 
 def eventually(look: Callable[[], T], *, within_s: float = 20.0) -> T:
@@ -106,7 +110,8 @@ class Fleet:
 
     def start(self, module: str, **settings: object) -> Process:
         log = self._folder / f"{len(self.processes)}-{module}.log"
-        process = Process(module, log, **({"redis_url": self._redis_url} | settings))
+        url = as_user(self._redis_url, _ROLES.get(module, "worker"))
+        process = Process(module, log, **({"redis_url": url} | settings))
         self.processes.append(process)
         return process
 
@@ -117,7 +122,7 @@ class Fleet:
         return worker
 
     def gateway(self, **settings: object) -> tuple[Process, str]:
-        gateway = self.start("gateway", **({"port": 0} | settings))
+        gateway = self.start("gateway", **({"port": 0, "auth": "off"} | settings))
         port = gateway.wait_for("gateway_ready")["port"]
         return gateway, f"http://127.0.0.1:{port}"
 

@@ -6,10 +6,19 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from quill.embedded import free_port, server_command
+from quill.store.acl import ROLES, rules
+
+PASSWORD = "sesame"
+
+
+def as_user(url: str, role: str) -> str:
+    """The URL of one of a test server's users, if it is the URL of such a server."""
+    return url.replace("redis://127.", f"redis://quill-{role}:{PASSWORD}@127.", 1)
 
 
 class ValkeyServer:
@@ -21,6 +30,9 @@ class ValkeyServer:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def url_of(self, role: str) -> str:
+        return as_user(self.url, role)
 
     @property
     def pid(self) -> int:
@@ -39,10 +51,17 @@ class ValkeyServer:
             while True:
                 try:
                     client.ping()
+                    self._make_users(client)
                     return
                 except redis.RedisError:
                     assert time.monotonic() < deadline_s, "the server did not come up"
                     time.sleep(0.02)
+
+    def _make_users(self, client: redis.Redis) -> None:
+        """Every part of a test's deployment connects as the user that it has in production."""
+        for role in ROLES:
+            setuser: Any = client.execute_command
+            setuser("ACL", "SETUSER", f"quill-{role}", f">{PASSWORD}", *rules(role, "quill"))
 
     def kill(self) -> None:
         """As a crash would: nothing is flushed, nobody is told."""

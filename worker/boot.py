@@ -18,7 +18,7 @@ from quill.broker import hush_root_warning
 from quill.errors import QuillError, StoreUnavailable
 from quill.ids import new_worker_id
 from quill.log import configure
-from quill.pricing import ModelFacts
+from quill.pricing import ModelFacts, control_tokens_of
 from quill.settings import WorkerSettings
 from quill.store.fitness import StoreUnfit, check
 from quill.store.run import Store
@@ -74,6 +74,7 @@ def facts_of(info: EngineInfo, engine_name: str) -> ModelFacts:
         message_tokens=info.message_tokens,
         tokenizer=tokenizer,
         engine=engine_name,
+        control_tokens=control_tokens_of(info.tokenizer_json) if info.tokenizer_json else (),
     )
 
 

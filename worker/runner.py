@@ -30,6 +30,7 @@ from quill.store.call import Call
 from quill.store.record import fault_json
 from quill.store.refusals import FenceError, RetriesSpent, StaleTicket, WorkerBusy, WorkerKept
 from quill.store.run import Store
+from quill.trace import Trace
 from worker.engines import choices
 from worker.engines.base import Delta, Engine, GenerationRequest, Handle, OnDelta, Sampling
 from worker.flusher import Flusher
@@ -98,7 +99,10 @@ class Runner:
                 # Its other slots ask on, and with nobody else at the list would get this one again and again.
                 self._has_ended.wait(_RETRY_S)
             return
-        with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=claim.attempt):
+        trace = Trace.after(claim.traceparent)
+        with structlog.contextvars.bound_contextvars(
+            job_id=job_id, attempt=claim.attempt, trace_id=trace.trace_id, span_id=trace.span_id
+        ):
             _log.info("claimed", action="claim", wait_ms=claim.wait_ms)
             with self._holdings.hold(claim) as job:
                 self._run_claimed(job)

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 from redis.exceptions import RedisError
 
+from gateway.caller import Observer, Reader
 from gateway.health import health as health_of
 from gateway.state import Here
 from quill.errors import StoreUnavailable, Unavailable
@@ -20,7 +21,7 @@ _READY_S = 2.0
 
 
 @router.get("/v1/models")
-async def models(here: Here) -> dict[str, Any]:
+async def models(_: Reader, here: Here) -> dict[str, Any]:
     snapshot = here.directory.snapshot
     names = {here.settings.default_model, *here.settings.models, *snapshot.models}
     return {"object": "list", "data": [_model(here, name) for name in sorted(names)]}
@@ -41,12 +42,12 @@ def _model(here: Here, name: str) -> dict[str, Any]:
 
 
 @router.get("/v1/workers")
-async def workers(here: Here) -> dict[str, Any]:
+async def workers(_: Observer, here: Here) -> dict[str, Any]:
     return {"object": "list", "data": [asdict(worker) for worker in here.directory.snapshot.workers]}
 
 
 @router.get("/v1/health")
-async def health(here: Here) -> dict[str, Any]:
+async def health(_: Observer, here: Here) -> dict[str, Any]:
     with suppress(Unavailable):  # which is what the answer then says
         await here.directory.refresh(no_sooner_than_s=0.25)
     return health_of(here.directory.snapshot, here.settings, is_store_up=here.directory.is_reachable)

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
+from gateway.caller import Reader
 from gateway.departure import PatientStream, cancelled_on_departure
 from gateway.events import Bell
 from gateway.patience import patience
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
-from gateway.tenant import Tenant
 from quill.errors import QuillError
 from quill.job import Job
 from quill.states import TERMINAL
@@ -116,11 +116,12 @@ async def _attended(
 async def events(
     request: Request,
     job_id: str,
-    tenant: Tenant,
+    caller: Reader,
     here: Here,
     last_event_id: Annotated[str | None, Header()] = None,
     cancel_on_disconnect: bool = False,
 ) -> StreamingResponse:
+    tenant = caller.tenant
     job = await here.job(tenant, job_id)
     body = _listen(here, tenant, job, Place.of(last_event_id))
     if cancel_on_disconnect:

@@ -16,6 +16,7 @@ import redis
 from quill.chaos.parts import Part, children_of, module, worker_id_of
 from quill.chaos.proxy import FaultProxy
 from quill.embedded import free_port, server_command
+from quill.limits import Limits, Rate
 from quill.settings import Settings
 from quill.store.run import Store
 
@@ -26,6 +27,8 @@ SLOTS = 8
 STEP_S = 0.02
 #: Of one tenant at once.
 MAX_RUNNING_JOBS = 12
+#: So wide that none is reached: what they count must be nothing when every job has ended.
+LIMITS = Limits(tokens=Rate(count=10**9), concurrent_jobs=10**6, queued_jobs=10**6, queued_bytes=10**9)
 
 
 @dataclass
@@ -86,7 +89,12 @@ class Deployment:
 
     def _add_gateway(self) -> Part:
         options = self._options(
-            self.gateway_link.port, port=free_port(), store_timeout_s=2, max_running_jobs=MAX_RUNNING_JOBS
+            self.gateway_link.port,
+            port=free_port(),
+            auth="off",
+            store_timeout_s=2,
+            max_running_jobs=MAX_RUNNING_JOBS,
+            global_limits=LIMITS.model_dump_json(),
         )
         return self._add(f"gateway-{next(self._names)}", module("gateway"), options)
 

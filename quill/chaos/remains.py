@@ -8,10 +8,13 @@ from typing import Any
 
 import redis
 
-#: Places that hold jobs only as long as they wait or run.
-_PLACES = ("line:", "tickets:", "leases:", "delayed:", "apart:", "suspects:", "busy:", "held:", "due")
+#: Places that hold jobs only as long as they wait or run, and their webhooks until they are told.
+_PLACES = (
+    *("line:", "tickets:", "leases:", "delayed:", "apart:", "suspects:", "busy:", "held:", "due"),
+    *("concurrent_jobs:", "queued_jobs:", "queued_bytes:", "outbox"),
+)
 #: Keys of jobs; the others belong to models, workers and tenants.
-_OF_JOBS = ("job:", "request:", "result:", "out:", "idem:", "reply:", "stops:")
+_OF_JOBS = ("job:", "request:", "result:", "out:", "idem:", "reply:", "stops:", "delivery:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ def _scan(client: redis.Redis, pattern: str) -> Iterator[bytes]:
 
 def _members(client: redis.Redis, key: str) -> list[str]:
     kind: Any = client.type(key)
+    if kind == b"string":
+        return ["some jobs' bytes"]
     found: Any = client.smembers(key) if kind == b"set" else client.zrange(key, 0, -1)
     return sorted(member.decode() for member in found)
 

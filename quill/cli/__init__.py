@@ -14,6 +14,9 @@ _COMMANDS = {
     "submit": ("quill.cli.submit", "submit", "Submit a prompt and print the answer."),
     "jobs": ("quill.cli.jobs", "jobs", "List, show, watch or cancel jobs."),
     "chaos": ("quill.cli.chaos", "chaos", "Break a whole deployment on this machine, and audit it."),
+    "tenants": ("quill.cli.tenants", "tenants", "Create, list and change tenants."),
+    "keys": ("quill.cli.tenants", "keys", "Create, list, rotate and revoke API keys."),
+    "acl": ("quill.cli.acl", "acl", "Print the users that the store should have."),
     "dead": ("quill.cli.dead", "dead", "List, replay or purge jobs that failed."),
 }
 

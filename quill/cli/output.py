@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quill.errors import QuillError, RequestError, Unavailable
+from quill.errors import QuillError, RateLimited, RequestError, Unavailable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,15 +56,21 @@ class OutOfService(click.ClickException):
 
 
 @contextmanager
-def connected(url: str | None) -> Iterator[Client]:
-    """A client whose errors end the command in one line, without a traceback."""
-    from quill.client import Client
-
+def reported() -> Iterator[None]:
+    """Errors end the command in one line, without a traceback."""
     try:
-        with Client(url, max_retries=_MAX_RETRIES) as client:
-            yield client
+        yield
     except (QuillError, TimeoutError) as error:
         raise _trouble(error)(_line(error)) from error
+
+
+@contextmanager
+def connected(url: str | None) -> Iterator[Client]:
+    """A client whose errors are reported."""
+    from quill.client import Client
+
+    with reported(), Client(url, max_retries=_MAX_RETRIES) as client:
+        yield client
 
 
 def _line(error: QuillError | TimeoutError) -> str:
@@ -80,7 +86,7 @@ def _trouble(error: BaseException | None) -> type[click.ClickException]:
     from quill.client import BatchIncomplete
 
     match error:
-        case Unavailable():
+        case Unavailable() | RateLimited():
             return OutOfService
         case RequestError():
             return Refused

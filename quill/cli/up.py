@@ -7,6 +7,10 @@ from pathlib import Path
 import click
 
 
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
 @click.command()
 @click.option("--model", default="quill-tiny", show_default=True, help="A hub name or a local folder.")
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -33,6 +37,10 @@ def up(model: str, host: str, port: int, redis_url: str | None, data_dir: Path, 
             click.echo("starting", err=True)
             service.wait_ready()
             click.echo(f"Quill serves {model} at {service.url}   (Ctrl-C stops it)")
+            if not _is_loopback(host):
+                click.echo(
+                    "It asks for no keys: whoever reaches it may use it. See `quill gateway`.", err=True
+                )
             click.echo(f"""  curl -s {service.url}/v1/jobs -H 'Content-Type: application/json' \\
     -d '{{"prompt": "What is 17 + 25?"}}'""")
             click.echo('  quill submit "What is 17 + 25?" --stream')

@@ -22,6 +22,8 @@ class Claim:
     is_streaming: bool
     #: From admission to this claim.
     wait_ms: int
+    #: Of the request that the job came from; empty if that had none.
+    traceparent: str = ""
 
     @property
     def request(self) -> JobRequest:

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any, Generic, TypeVar
 
 from quill.broker import ticket_template
+from quill.errors import QuillError
 from quill.store.refusals import BY_REFUSAL
 
 T = TypeVar("T")
@@ -45,10 +46,12 @@ class Call(Generic[T]):
     script: str
     arguments: tuple[Argument, ...]
     parse: Callable[[str, Reply], T]
+    #: The error for a refusal that says more than its code; ``None`` where it does not.
+    refusal: Callable[[str, Reply], QuillError | None] = lambda _, __: None
 
     def answer(self, reply: Reply) -> T:
-        """Raises the error that stands for a refusal (see ``quill.errors.BY_REFUSAL``)."""
-        code = reply[0].decode()
+        """Raises the error that stands for a refusal (see ``quill.store.refusals.BY_REFUSAL``)."""
+        code, rest = reply[0].decode(), reply[1:]
         if code in BY_REFUSAL:
-            raise BY_REFUSAL[code]()
-        return self.parse(code, reply[1:])
+            raise self.refusal(code, rest) or BY_REFUSAL[code]()
+        return self.parse(code, rest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from quill.errors import JobCancelled, JobExpired, PoisonJob
-from quill.job import Job, JobRequest
+from quill.job import Job
 from quill.pricing import ModelFacts
 from quill.settings import LEASE_MS, PAUSE_MS, SILENT_MS, SWEEP_LIMIT
 from quill.states import State, allowed_from
@@ -16,45 +16,6 @@ from quill.store.call import Call, Reply
 from quill.store.record import fault_json, job_of
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A job that may be admitted: parsed, priced and attributed."""
-
-    job_id: str
-    tenant: str
-    model: str
-    request: JobRequest
-    #: What it may cost in tokens, prompt and answer; the unit of fair share.
-    cost_tokens: int
-    #: At most; the request may ask for less.
-    result_ttl_s: float
-    max_queued_jobs: int
-    #: Tells one body from another; only read beside an idempotency key.
-    fingerprint: str = "-"
-    #: A digest of the caller's Idempotency-Key, which stands for this job exactly as long as the job can be
-    #: read; empty for none.
-    idempotency_digest: str = ""
-    weight: float = 1.0
-    #: The Celery result to which the outcome is published; empty for none.
-    celery_id: str = ""
-    #: Of the tenant's jobs at once, over all models; further ones wait. ``None`` is no cap.
-    max_running_jobs: int | None = None
-    #: The dead letter that this job replays; empty for none.
-    replay_of: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    job_id: str
-    #: Rank in the tenant's line, from 1; ``None`` if a ticket is out already or it was admitted before.
-    position: int | None
-    is_replay: bool
-    #: Of the job, also of one that was admitted before; seconds since the epoch by the store's clock.
-    created_at: float
-    #: When it will probably start; ``None`` if that is now, or nobody can tell.
-    estimated_start_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,47 +33,11 @@ def _named(things: Sequence[T]) -> Callable[[str, Reply], list[T]]:
     return lambda _, places: [things[place - 1] for place in places]
 
 
-def admit(submission: Submission) -> Call[Admission]:
-    """Raises ``IdempotencyConflict`` or ``QueueFull``."""
-
-    def parse(code: str, reply: Reply) -> Admission:
-        job_id, created_us, position, starts_in_ms = reply
-        created_at = int(created_us) / 1_000_000
-        return Admission(
-            job_id.decode(),
-            position,
-            code == "REPLAY",
-            created_at,
-            None if starts_in_ms is None else created_at + starts_in_ms / 1000,
-        )
-
-    request = submission.request
-    arguments = (
-        submission.job_id,
-        submission.tenant,
-        submission.model,
-        request.job_class.value,
-        submission.weight,
-        submission.cost_tokens,
-        request.model_dump_json(by_alias=True, exclude_defaults=True),
-        submission.fingerprint,
-        submission.idempotency_digest,
-        round((request.start_by_s or 0) * 1000),
-        round(min(submission.result_ttl_s, request.result_ttl_s or submission.result_ttl_s) * 1000),
-        submission.max_queued_jobs,
-        int(request.stream),
-        submission.celery_id,
-        submission.max_running_jobs or 0,
-        submission.replay_of,
-    )
-    return Call("admit", arguments, parse)
-
-
 def claim(job_id: str, seq: int, worker: str, token: str) -> Call[Claim]:
     """Raises ``StaleTicket``, ``WorkerBusy`` or ``JobNotFound``."""
 
     def parse(_: str, reply: Reply) -> Claim:
-        attempt, request, model, tenant, stream, wait_ms = reply
+        attempt, request, model, tenant, stream, wait_ms, trace = reply
         return Claim(
             job_id=job_id,
             attempt=attempt,
@@ -122,6 +47,7 @@ def claim(job_id: str, seq: int, worker: str, token: str) -> Call[Claim]:
             request_json=request,
             is_streaming=stream == b"1",
             wait_ms=wait_ms,
+            traceparent=trace.decode() if trace else "",
         )
 
     allowed = _allowed("claim", State.RUNNING)

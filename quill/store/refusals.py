@@ -12,7 +12,19 @@ FenceError                     a worker's write was refused; it never reaches a 
 
 from __future__ import annotations
 
-from quill.errors import IdempotencyConflict, JobNotCancellable, JobNotFound, QueueFull, QuillError
+from quill.errors import (
+    BacklogTooLong,
+    DeliveryNotFound,
+    DocumentChanged,
+    EndpointDisabled,
+    IdempotencyConflict,
+    JobNotCancellable,
+    JobNotFound,
+    QueueFull,
+    QuillError,
+    RateLimited,
+    TooManyEndpoints,
+)
 
 
 class FenceError(QuillError):
@@ -75,5 +87,11 @@ BY_REFUSAL: dict[str, type[QuillError]] = {
     "UNKNOWN": UnknownWorker,
     "CONFLICT": IdempotencyConflict,
     "FULL": QueueFull,
+    "LATE": BacklogTooLong,
+    "LIMITED": RateLimited,
     "ENDED": JobNotCancellable,
+    "CHANGED": DocumentChanged,
+    "CROWDED": TooManyEndpoints,
+    "DISABLED": EndpointDisabled,
+    "ABSENT": DeliveryNotFound,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from quill.errors import QueueFull, QuillError, StoreUnavailable
 from quill.keys import Keys
 from quill.settings import Settings
 from quill.store.call import Call, script
+from quill.store.evaluations import Evaluations, PackedConnection
 from quill.store.sentinel import async_blocking_pool, blocking_pool
 
 T = TypeVar("T")
@@ -89,6 +91,7 @@ class AsyncStore:
 
     client: redis.asyncio.Redis
     keys: Keys
+    evaluations: Evaluations
 
     @classmethod
     def connect(
@@ -101,21 +104,34 @@ class AsyncStore:
         pool = (
             async_blocking_pool(settings.sentinel, **options)
             if settings.sentinel
-            else redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, **options)
+            else redis.asyncio.BlockingConnectionPool.from_url(
+                settings.redis_url, connection_class=PackedConnection, **options
+            )
         )
-        return cls(redis.asyncio.Redis(connection_pool=pool), settings.keys)
+        client = redis.asyncio.Redis(connection_pool=pool)
+        return cls(client, settings.keys, Evaluations(client, settings.keys.namespace))
 
     async def run(self, call: Call[T]) -> T:
         """Raises ``StoreUnavailable`` or ``QueueFull``, or what the script's refusal stands for."""
-        lua = script(call.script)
         try:
-            try:
-                reply = await self.client.evalsha(lua.sha, 1, self.keys.namespace, *call.arguments)
-            except NoScriptError:
-                reply = await self.client.eval(lua.text, 1, self.keys.namespace, *call.arguments)
+            reply = await self.evaluations.reply_to(call)
         except RedisError as error:
             raise translated(error) from error
         return call.answer(reply)
+
+    async def run_each(self, wanted: Sequence[Call[T]]) -> list[T | QuillError]:
+        """All in one round trip; a refusal is an entry. Raises ``Unavailable``."""
+        try:
+            replies = await self.evaluations.evaluate(wanted)
+        except RedisError as error:
+            raise translated(error) from error
+        answers: list[T | QuillError] = []
+        for call, reply in zip(wanted, replies, strict=True):
+            try:
+                answers.append(translated(reply) if isinstance(reply, RedisError) else call.answer(reply))
+            except QuillError as refusal:
+                answers.append(refusal)
+        return answers
 
     async def close(self) -> None:
         await self.client.aclose()

@@ -71,6 +71,8 @@ class Service:
             "QUILL_MODEL": self.model,
             "QUILL_DEFAULT_MODEL": self._served_name,
             "QUILL_DRAIN_S": str(_DRAIN_S),
+            # One's own machine: whoever is on it may use it.
+            "QUILL_AUTH": "off",
             "QUILL_LOG_LEVEL": self.log_level,
             "QUILL_LOG_FORMAT": "console",
         }

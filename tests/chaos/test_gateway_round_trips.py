@@ -43,7 +43,11 @@ def test_a_submit_that_a_gateway_died_in_gives_one_job(
     proxy = FaultProxy(valkey.port)
     proxy.start()
     doomed = Process(
-        "gateway", tmp_path / "doomed.log", redis_url=f"redis://127.0.0.1:{proxy.port}/0", port=0
+        "gateway",
+        tmp_path / "doomed.log",
+        redis_url=f"redis://127.0.0.1:{proxy.port}/0",
+        port=0,
+        auth="off",
     )
     fleet.processes.append(doomed)
     url = f"http://127.0.0.1:{doomed.wait_for('gateway_ready')['port']}"

@@ -11,9 +11,9 @@ from quill.job import JobRequest
 from quill.pricing import ModelFacts
 from quill.result import JobResult, Usage
 from quill.states import State
-from quill.store import calls, record
+from quill.store import admission, calls, record
+from quill.store.admission import Submission
 from quill.store.attempt import Claim
-from quill.store.calls import Submission
 from quill.store.run import Store
 
 MODEL = "m"
@@ -44,7 +44,7 @@ def submission(**changes: object) -> Submission:
 
 
 def admit(store: Store, **changes: object) -> str:
-    return store.run(calls.admit(submission(**changes))).job_id
+    return store.run(admission.admit(submission(**changes))).job_id
 
 
 def join(store: Store, slots: int = 1, worker: str = WORKER, model: str = MODEL) -> None:

@@ -13,7 +13,7 @@ from quill.client import Client
 from quill.errors import JobNotFound, NotADeadLetter
 from quill.job import Job, JobRequest
 from quill.states import TERMINAL, State
-from quill.store import calls, listing
+from quill.store import admission, calls, listing
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, TENANT, admit, claim, job_in, join, outcome_of, submission
 from tests.processes import Fleet
@@ -174,5 +174,5 @@ def test_the_command_refuses_what_it_cannot_mean(dead: Callable[..., Result], ar
 
 def test_a_replay_in_the_store_takes_only_its_own_tenants_letter(store: Store) -> None:
     letter = failed(store)
-    store.run(calls.admit(submission(tenant="mallory", replay_of=letter)))
+    store.run(admission.admit(submission(tenant="mallory", replay_of=letter)))
     assert letters(store) == [letter]

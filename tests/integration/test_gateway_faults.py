@@ -35,7 +35,7 @@ def url(fleet: Fleet) -> str:
 @asynccontextmanager
 async def in_process(valkey: ValkeyServer) -> AsyncIterator[httpx2.AsyncClient]:
     """A gateway whose inside a test can change."""
-    app = create_app(GatewaySettings(redis_url=valkey.url))
+    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://gateway") as http,
@@ -134,7 +134,7 @@ def test_the_order_of_fields_does_not_make_another_body(url: str) -> None:
 
 
 async def test_a_defect_is_answered_with_an_id_and_without_its_text(valkey: ValkeyServer) -> None:
-    app = create_app(GatewaySettings(redis_url=valkey.url))
+    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
 
     @app.post("/broken")
     async def broken(request: Request) -> None:

@@ -141,7 +141,7 @@ def test_a_short_store_timeout_is_no_outage(own_valkey: ValkeyServer, own_fleet:
 
 
 async def test_events_are_read_although_every_connection_is_taken(valkey: ValkeyServer, store: Store) -> None:
-    app = create_app(GatewaySettings(redis_url=valkey.url, store_timeout_s=2))
+    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off", store_timeout_s=2))
     async with app.router.lifespan_context(app):
         gateway: Gateway = app.state.gateway
         await gateway.directory.refresh()

@@ -38,7 +38,7 @@ BODIES = st.dictionaries(st.sampled_from(FIELDS) | st.text(), VALUES) | VALUES
 
 @pytest.fixture
 async def app(valkey: ValkeyServer) -> AsyncIterator[FastAPI]:
-    app = create_app(GatewaySettings(redis_url=valkey.url))
+    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
     async with app.router.lifespan_context(app):
         yield app
 
@@ -76,7 +76,7 @@ def _bodies() -> list[bytes]:
 @pytest.fixture
 def served(valkey: ValkeyServer) -> Iterator[tuple[FastAPI, int]]:
     """In this process, so that what it holds can be looked at."""
-    app = create_app(GatewaySettings(redis_url=valkey.url, keep_alive_s=0.2))
+    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off", keep_alive_s=0.2))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()

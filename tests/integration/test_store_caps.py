@@ -6,7 +6,7 @@ import pytest
 
 from quill.job import Job, JobRequest
 from quill.states import State
-from quill.store import calls
+from quill.store import admission, calls
 from quill.store.attempt import Claim
 from quill.store.run import Store
 from tests.integration.jobs import MODEL, TENANT, admit, claim, join, outcome_of, submission
@@ -152,7 +152,7 @@ def test_the_start_of_a_job_depends_on_who_shares_the_model(store: Store) -> Non
 
 def test_the_admission_tells_what_a_look_tells(store: Store) -> None:
     measured(store, 10_000, slots=4)
-    told = store.run(calls.admit(submission()))
+    told = store.run(admission.admit(submission()))
     seen = look(store, told.job_id)
     assert told.estimated_start_at == pytest.approx(seen.estimated_start_at, abs=0.1)
 

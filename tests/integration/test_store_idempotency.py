@@ -6,8 +6,8 @@ import pytest
 
 from quill.errors import IdempotencyConflict
 from quill.states import TERMINAL, State
-from quill.store import calls
-from quill.store.calls import Admission
+from quill.store import admission, calls
+from quill.store.admission import Admission
 from quill.store.run import Store
 from tests.integration.jobs import TENANT, admit, claim, job_in, join, state_of, submission
 from tests.processes import eventually
@@ -17,7 +17,7 @@ LIVE = sorted(set(State) - TERMINAL)
 
 def submit(store: Store, body: str = "body", tenant: str = TENANT, result_ttl_s: float = 3600) -> Admission:
     wanted = submission(tenant=tenant, idempotency_digest="k", fingerprint=body, result_ttl_s=result_ttl_s)
-    return store.run(calls.admit(wanted))
+    return store.run(admission.admit(wanted))
 
 
 def end_of(store: Store, name: str) -> int:

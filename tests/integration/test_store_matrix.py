@@ -12,7 +12,7 @@ import pytest
 from quill.errors import QuillError
 from quill.job import JobRequest
 from quill.states import EDGES, TERMINAL, TRANSITIONS, State
-from quill.store import calls
+from quill.store import admission, calls
 from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.run import Store
 from tests.integration.jobs import TENANT, WORKER, job_in, join, outcome_of, seq_of, state_of, submission
@@ -91,7 +91,7 @@ def sweep_a_lost_ticket(store: Store, claim: Claim) -> object:
 
 
 def admit_again(store: Store, claim: Claim) -> object:
-    return store.run(calls.admit(submission(job_id=claim.job_id)))
+    return store.run(admission.admit(submission(job_id=claim.job_id)))
 
 
 def renew(store: Store, claim: Claim) -> object:

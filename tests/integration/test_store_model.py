@@ -25,8 +25,9 @@ from quill import ids
 from quill.broker import parse_ticket
 from quill.errors import JobNotCancellable
 from quill.job import JobClass, JobRequest
+from quill.limits import Limits, Rate, bounds_of
 from quill.states import TERMINAL, TRANSITIONS, State
-from quill.store import calls
+from quill.store import admission, calls
 from quill.store.attempt import Chunk, Claim, Holding
 from quill.store.refusals import Fenced, IllegalTransition, RetriesSpent, StaleTicket, WorkerBusy
 from quill.store.run import Store
@@ -40,6 +41,10 @@ TENANTS = ("acme", "blue", "core")
 #: How many of its jobs may be under way at once.
 CAPS = {"core": 2}
 SLOTS = 2
+#: One tenant's jobs are counted by every limit, none of which it reaches.
+LIMITED = "blue"
+WIDE = Limits(tokens=Rate(count=10**9), concurrent_jobs=10**6, queued_jobs=10**6, queued_bytes=10**9)
+BOUNDS = tuple(bounds_of(f"tenant/{LIMITED}", WIDE))
 
 
 @dataclass
@@ -108,9 +113,10 @@ class Queue(RuleBasedStateMachine):
             idempotency_digest=key,
             fingerprint=key,
             max_running_jobs=CAPS.get(tenant),
+            bounds=BOUNDS if tenant == LIMITED else (),
         )
-        first = self.store.run(calls.admit(wanted))
-        again = self.store.run(calls.admit(wanted))
+        first = self.store.run(admission.admit(wanted))
+        again = self.store.run(admission.admit(wanted))
         assert not first.is_replay
         assert again.is_replay
         self.expected[first.job_id] = Expected(tenant, key)
@@ -124,7 +130,7 @@ class Queue(RuleBasedStateMachine):
         repeated = submission(
             tenant=job.tenant, idempotency_digest=job.idempotency_key, fingerprint=job.idempotency_key
         )
-        found = self.store.run(calls.admit(repeated))
+        found = self.store.run(admission.admit(repeated))
         assert (found.job_id, found.is_replay) == (job_id, True)
 
     @rule(worker=st.sampled_from(WORKERS))
@@ -371,6 +377,16 @@ class Queue(RuleBasedStateMachine):
             }
             assert set(self._members(f"busy:{tenant}")) == under_way
             assert len(under_way) <= cap
+
+    @invariant()
+    def limits_count_exactly_what_there_is(self) -> None:
+        limited = {job_id: job for job_id, job in self.expected.items() if job.tenant == LIMITED}
+        queued = {job_id for job_id, job in limited.items() if job.state is State.QUEUED}
+        alive = {job_id for job_id, job in limited.items() if job.state not in TERMINAL}
+        assert set(self._members(f"concurrent_jobs:tenant/{LIMITED}")) == alive
+        assert set(self._members(f"queued_jobs:tenant/{LIMITED}")) == queued
+        size_bytes = sum(int(self._field(job_id, "bytes")) for job_id in queued)
+        assert int(self.store.client.get(self._key(f"queued_bytes:tenant/{LIMITED}")) or 0) == size_bytes
 
     @invariant()
     def a_worker_holds_exactly_what_it_runs(self) -> None:

@@ -38,7 +38,10 @@ local function retire(id, job, state, outcome, used_tokens)
     admit_suspects(job.model, 1)
   end
   local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created', 'produced')
-  settle(job, used_tokens or tonumber(more[5] or 0))
+  used_tokens = used_tokens or tonumber(more[5] or 0)
+  settle(job, used_tokens)
+  -- Nobody's budget pays for what failed.
+  give_back(id, job, state == 'failed' and 0 or used_tokens)
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
   redis.call('PEXPIRE', record, ttl_ms)
@@ -54,5 +57,6 @@ local function retire(id, job, state, outcome, used_tokens)
     redis.call('PEXPIRE', key('reply', more[2]), ttl_ms)
   end
   if state == 'failed' then redis.call('ZADD', key('dead', job.tenant), more[4], id) end
+  notify(id, job.tenant, more[4], state)
   announce(id, state, job.attempt)
 end

@@ -24,6 +24,19 @@
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
 --   busy:<tenant>                     SET     jobs of a capped tenant that are ticketed or running
 --   capped:<tenant>                   SET     "<model> <class>" of its lines that sit out until one of those ends
+--   rate:<dimension>:<period>:<scope> STRING  "<level> <at>" of a leaky bucket; gone once it is empty
+--   concurrent_jobs:<scope>           SET     jobs of a limited scope that have not ended
+--   queued_jobs:<scope>               SET     those of them that wait
+--   queued_bytes:<scope>              STRING  bytes of what waits, only where they are limited
+--   tenant:<tenant>  apikey:<key>     STRING  JSON documents: who may ask, and for what
+--   listed:<kind>:<owner>             SET     ids of an owner's documents of a kind; tenants have no owner
+--   endpoint:<endpoint>               STRING  JSON document: where a tenant's webhooks go
+--   hooks:<tenant>                    HASH    its enabled endpoints -> types of events that each wants, or *
+--   outbox                            ZSET    "<endpoint> <tenant>" by when it may next be served (ms)
+--   outbox:<endpoint>                 ZSET    deliveries by when they are due, or their lease ends (ms)
+--   delivery:<delivery>               HASH    an event for one endpoint, its tries; expires once it left the outbox
+--   breaker:<endpoint>                HASH    failures in a row, until when it rests (ms), its probe; expires
+--   attempts:<endpoint>               STREAM  what became of its deliveries; trimmed, expires
 --   delayed:<model>                   ZSET    jobs that wait for their next try by when it is due (ms)
 --   tickets:<model>                   ZSET    jobs with a ticket on the model's list by when it is overdue (ms)
 --   leases:<model>                    ZSET    running jobs by the end of their lease (ms)

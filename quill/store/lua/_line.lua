@@ -26,7 +26,7 @@ local function left_line(model, class, tenant)
 end
 
 local JOB_FIELDS = {'state', 'tenant', 'model', 'class', 'weight', 'cost', 'order', 'seq', 'attempt', 'token', 'worker',
-  'charged', 'lost', 'stalls', 'cap', 'started'}
+  'charged', 'lost', 'stalls', 'cap', 'started', 'limits', 'bytes'}
 
 local function load_job(id)
   local values = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
@@ -66,6 +66,7 @@ end
 local function return_to_line(id, job, pause_ms)
   free_worker(id, job)
   make_room(id, job)
+  if job.state ~= 'queued' then begin_wait(id, job, bounds_of(job)) end
   redis.call('HSET', key('job', id), 'state', 'queued', 'seq', tonumber(job.seq) + 1)
   if (pause_ms or 0) > 0 then
     redis.call('ZADD', key('delayed', job.model), digits(NOW_MS + pause_ms), id)

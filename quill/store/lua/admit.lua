@@ -1,19 +1,20 @@
 #!lua
 -- admit: (nothing) -> QUEUED, all or nothing, and a ticket at once if a slot is free.
--- USES  keys, members, suspects, flows, caps, line, estimate
+-- USES  keys, members, suspects, flows, caps, limits, line, estimate
 -- KEYS  namespace
--- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of
--- GIVES {OK, id, created_us, position|false, starts_in_ms|false} admitted | {REPLAY, id, created_us, false, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound
+-- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of, is_first_try, trace, and for each bound: dimension, scope, limit, period_ms, capacity
+-- GIVES {OK, id, created_us, position|false, starts_in_ms|false, and for each bound: left, full_in_ms} admitted | {REPLAY, id, created_us, false, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound | {LATE, late_ms} it would start too late | {LIMITED, place, fits_in_ms, ...} these bounds, from 1, are reached
 
 local id, tenant, model, class, weight, cost, request, fingerprint = unpack(ARGV, 1, 8)
-local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of = unpack(ARGV, 9, 16)
+local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of, is_first_try, trace = unpack(ARGV, 9, 18)
+local FIRST_BOUND = 19
 
 local function created_us(known_id) return redis.call('HGET', key('job', known_id), 'created') end
 
 local created = created_us(id)
 if created then return {'REPLAY', id, created, false, false} end
 local idem = idem_digest ~= '' and key('idem', tenant, idem_digest)
-local earlier_id, earlier_print = string.match(idem and redis.call('GET', idem) or '', '^(%S+) (%S+)$')
+local earlier_id, earlier_print = string.match(idem and is_first_try == '0' and redis.call('GET', idem) or '', '^(%S+) (%S+)$')
 -- A key whose job is gone stands for nothing: what comes with it now is a new request.
 created = earlier_id and created_us(earlier_id)
 if created then
@@ -24,6 +25,27 @@ if celery_id ~= '' and redis.call('EXISTS', key('reply', celery_id)) == 1 then r
 
 local facts = key('model', model)
 if tonumber(redis.call('HGET', facts, 'waiting') or 0) >= tonumber(max_queued) then return {'FULL'} end
+
+if start_by_ms ~= '0' then
+  local rank = redis.call('ZCARD', line_of(model, class, tenant)) + 1
+  local late_ms = (starts_in_ms(model, class, rank, tonumber(max_running)) or 0) - tonumber(start_by_ms)
+  if late_ms > 0 then return {'LATE', late_ms} end
+end
+
+-- All are looked at before any is taken: who is refused has spent nothing.
+local AMOUNT = {requests = 1, tokens = tonumber(cost), concurrent_jobs = 1, queued_jobs = 1, queued_bytes = #request}
+local bounds, kept, reached, left = {}, {}, {'LIMITED'}, {}
+for i = FIRST_BOUND, #ARGV, BOUND_FIELDS do
+  local place = #bounds + 1
+  local bound = bound_of(unpack(ARGV, i, i + BOUND_FIELDS - 1))
+  local left_over, in_ms = left_after(bound, AMOUNT[bound.dimension])
+  if left_over < 0 then
+    reached[#reached + 1], reached[#reached + 2] = place, in_ms
+  end
+  left[#left + 1], left[#left + 2] = left_over, in_ms
+  bounds[place], kept[place] = bound, table.concat(ARGV, ' ', i, i + BOUND_FIELDS - 1)
+end
+if #reached > 1 then return reached end
 
 local order = redis.call('HINCRBY', facts, 'order', 1)
 redis.call('HSET', key('job', id), 'state', 'queued', 'tenant', tenant, 'model', model, 'class', class,
@@ -41,6 +63,7 @@ if celery_id ~= '' then
   redis.call('HSET', key('job', id), 'reply', celery_id)
   redis.call('SET', key('reply', celery_id), id)
 end
+if trace ~= '' then redis.call('HSET', key('job', id), 'trace', trace) end
 if replay_of ~= '' then
   redis.call('HSET', key('job', id), 'replay_of', replay_of)
   -- The letter is answered; whether this try ends better is the new job's story.
@@ -54,9 +77,13 @@ if start_by_ms ~= '0' then
   redis.call('ZADD', key('due'), due_ms, id)
 end
 redis.call('ZADD', key('owned', tenant), digits(NOW_US), id)
+if #bounds > 0 then
+  redis.call('HSET', key('job', id), 'limits', table.concat(kept, ','), 'bytes', #request)
+  take_share(id, {cost = cost, bytes = #request}, bounds)
+end
 enter_line(id, {model = model, class = class, tenant = tenant, order = order})
 announce(id, 'queued', 0)
 pump(model)
 local rank = redis.call('ZRANK', line_of(model, class, tenant), id)
-if not rank then return {'OK', id, digits(NOW_US), false, false} end
-return {'OK', id, digits(NOW_US), rank + 1, starts_in_ms(model, class, rank + 1, tonumber(max_running))}
+local starts_in = rank and starts_in_ms(model, class, rank + 1, tonumber(max_running))
+return {'OK', id, digits(NOW_US), rank and rank + 1, starts_in or false, unpack(left)}

@@ -2,7 +2,7 @@
 -- bury: a supervisor saw its worker die. Its jobs need not wait for the end of their leases: RUNNING -> QUEUED at the
 --       front of their line, or RUNNING -> FAILED if the job is poison; its slots are nobody's. It died of itself (a
 --       crash) or was killed from outside.
--- USES  keys, members, suspects, flows, caps, line, end, loss
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end, loss
 -- KEYS  namespace
 -- ARGV  worker, limit, is_crash, requeue_from, fail_from, poison_fault
 -- GIVES {OK, left} with the jobs that it still holds, for the next call

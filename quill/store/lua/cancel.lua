@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- cancel: QUEUED | RUNNING -> CANCELLED at the owner's wish. The attempt that runs is fenced from here on, and its
 --         worker is told at once; should that get lost, its next renewal says the same.
--- USES  keys, members, suspects, flows, caps, line, end
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end
 -- KEYS  namespace
 -- ARGV  id, tenant, allowed_from, cancelled_fault
 -- GIVES {OK, state} cancelled, now or before | {ENDED, state} it has ended otherwise | {MISSING} the tenant has no such job

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- claim: QUEUED -> RUNNING by the holder of the newest ticket; QUEUED -> EXPIRED if it comes too late.
--- USES  keys, members, suspects, flows, caps, line, end
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end
 -- KEYS  namespace
 -- ARGV  id, seq, worker, token, lease_ms, allowed_from, expired_fault
--- GIVES {OK, attempt, request, model, tenant, stream, wait_ms} claimed | {BUSY} to ask again soon: the job gets this worker to itself as soon as nothing else runs there | {KEPT} handed on: the worker is kept for another job and should be slow to ask for tickets | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job
+-- GIVES {OK, attempt, request, model, tenant, stream, wait_ms, trace|false} claimed | {BUSY} to ask again soon: the job gets this worker to itself as soon as nothing else runs there | {KEPT} handed on: the worker is kept for another job and should be slow to ask for tickets | {STALE} overtaken, claimed, ended or expired | {MISSING} no such job
 
 local BESIDE_A_SUSPECT_PAUSE_MS = 500
 
@@ -14,9 +14,9 @@ if not job then return {'MISSING'} end
 local record = key('job', id)
 
 local function grant(attempt)
-  local facts = redis.call('HMGET', record, 'stream', 'created')
+  local facts = redis.call('HMGET', record, 'stream', 'created', 'trace')
   local wait_ms = NOW_MS - math.floor(tonumber(facts[2]) / 1000)
-  return {'OK', attempt, redis.call('GET', key('request', id)), job.model, job.tenant, facts[1], wait_ms}
+  return {'OK', attempt, redis.call('GET', key('request', id)), job.model, job.tenant, facts[1], wait_ms, facts[3]}
 end
 
 -- The reply to this very claim was lost on its way.
@@ -60,6 +60,7 @@ if start_by_ms then redis.call('ZREM', key('due'), id) end
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 redis.call('HSET', record, 'state', 'running', 'token', token, 'worker', worker, 'produced', 0,
   'started', digits(NOW_MS))
+end_wait(id, job, bounds_of(job))
 begin_lease(id, job, worker, tonumber(lease_ms))
 announce(id, 'running', attempt)
 return grant(attempt)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- decline: a ticket comes back unclaimed from a worker that stops. QUEUED stays QUEUED, at the front of its line,
 --          and the next ticket is for somebody else.
--- USES  keys, members, suspects, flows, caps, line
+-- USES  keys, members, suspects, flows, caps, limits, line
 -- KEYS  namespace
 -- ARGV  id, seq
 -- GIVES {OK} back in its line | {STALE} overtaken, claimed or ended | {MISSING} no such job

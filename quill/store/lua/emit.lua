@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- emit: appends one flush of output, each piece to its attempt's stream, if that attempt may still write.
--- USES  keys, members, suspects, flows, caps, line, end, output
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end, output
 -- KEYS  namespace
 -- ARGV  ttl_ms, and for each piece: id, attempt, token, number, chunk
 -- GIVES {OK, place, ...} of the pieces that were refused, from 1: this worker must stop their attempts

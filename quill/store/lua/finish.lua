@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- finish: RUNNING -> SUCCEEDED | FAILED | CANCELLED | EXPIRED, by the attempt that holds the job; also
 --         QUEUED -> SUCCEEDED, the last attempt's late success while nobody has claimed the job since.
--- USES  keys, members, suspects, flows, caps, line, estimate, end, output
+-- USES  keys, members, suspects, flows, caps, limits, line, estimate, outbox, end, output
 -- KEYS  namespace
 -- ARGV  id, attempt, token, to_state, allowed_from, outcome, produced, used_tokens, measures, and for each last piece of output: number, chunk
 -- GIVES {OK, state} done | {REPLAY, state} this attempt had ended it so before | {FENCED} another attempt owns or ended it | {ILLEGAL} no such edge | {MISSING} no such job

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- join: a worker offers its slots and publishes what it found out about its model.
--- USES  keys, members, suspects, flows, caps, line
+-- USES  keys, members, suspects, flows, caps, limits, line
 -- KEYS  namespace
 -- ARGV  worker, model, slots, report, tokenizer_digest, tokenizer, and pairs of facts: name, value
 -- GIVES {OK, slots} with the model's capacity now

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- read: a job as its owner may see it.
--- USES  keys, members, suspects, flows, caps, line, estimate
+-- USES  keys, members, suspects, flows, caps, limits, line, estimate
 -- KEYS  namespace
 -- ARGV  tenant, id, ...
 -- GIVES {OK, {fields, request, result|false, position|false, starts_ms|false}|false, ...} one entry an id, false for no such job

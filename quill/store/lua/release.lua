@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- release: RUNNING -> QUEUED, handed back to the front of its line by the attempt that holds it. Nobody failed, so
 --          nothing is counted.
--- USES  keys, members, suspects, flows, caps, line, end
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end
 -- KEYS  namespace
 -- ARGV  id, attempt, token, allowed_from
 -- GIVES {OK} back in its line, now or before | {FENCED} another attempt owns it | {ILLEGAL} it has ended | {MISSING} no such job

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- renew: one heartbeat for a worker and all its jobs; extends leases, takes progress and the health report.
--- USES  keys, members, suspects, flows, caps, line, end
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end
 -- KEYS  namespace
 -- ARGV  worker, lease_ms, report, and for each job: id, attempt, token, produced
 -- GIVES {OK, place, ...} of the attempts that this worker must stop, among those named, from 1 | {UNKNOWN} the worker has to join again

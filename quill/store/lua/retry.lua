@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- retry: RUNNING -> QUEUED after a pause, because this attempt failed for a reason that the next may not meet.
 --        The pause is drawn evenly from 0 to base * 2^retries ("full jitter": Brooker, AWS Architecture Blog, 2015).
--- USES  keys, members, suspects, flows, caps, line, end
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end
 -- KEYS  namespace
 -- ARGV  id, attempt, token, allowed_from, retries_at_most, base_ms, pause_at_most_ms, draw (from 0 to 1)
 -- GIVES {OK, pause_ms} it waits, now or before | {SPENT} no retry is left | {FENCED} another attempt owns it | {ILLEGAL} it has ended | {MISSING} no such job

@@ -3,7 +3,7 @@
 --        job is poison, QUEUED -> EXPIRED past the time to start; lost tickets and failed tries
 --        whose pause is over return to their line,
 --        silent workers are forgotten, listings drop expired records, free slots get tickets.
--- USES  keys, members, suspects, flows, caps, line, end, loss
+-- USES  keys, members, suspects, flows, caps, limits, line, outbox, end, loss
 -- KEYS  namespace
 -- ARGV  limit, lease_ms, silent_ms, pause_ms, requeue_from, fail_from, expire_from, poison_fault, expired_fault
 -- GIVES {OK, next_due_ms, moved} with the time until there may be work again

@@ -1,0 +1,110 @@
+"""Who stands behind an API key; remembered, so that no request waits for it in the steady state."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from gateway.patience import patience
+from quill.errors import InvalidApiKey
+from quill.limits import Bound, bounds_of
+from quill.settings import GatewaySettings
+from quill.store import documents
+from quill.store.run import AsyncStore
+from quill.tenancy import apikey
+from quill.tenancy.apikey import KeyText
+from quill.tenancy.plan import LOCAL, Plan
+from quill.tenancy.records import ApiKey, Scope, Tenant
+
+#: A change is heard of at once; this is for the case that its event was lost.
+_KNOWN_S = 30.0
+#: A key that there is not, which somebody may be about to make.
+_UNKNOWN_S = 2.0
+_REMEMBERED = 10_000
+#: Compared where there is nothing to compare with, so that both take the same time.
+_NOBODY = ApiKey(id="", tenant="nobody", name="", scopes=(), secrets=(), created_at=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whose request it is, and what they may."""
+
+    tenant: str
+    scopes: frozenset[Scope]
+    plan: Plan
+    #: Empty where no key was asked for.
+    key_id: str = ""
+    #: That may be asked for; ``None``: all.
+    models: frozenset[str] | None = None
+    #: Of the key and of the tenant.
+    bounds: tuple[Bound, ...] = ()
+
+
+#: Everybody, where no keys are asked for.
+LOCAL_PRINCIPAL = Principal("local", frozenset(Scope), LOCAL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    key: ApiKey
+    principal: Principal | None
+    until_s: float
+
+
+class Principals:
+    def __init__(self, store: AsyncStore, settings: GatewaySettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._known: dict[str, _Known] = {}
+        #: Counts what was forgotten: what was read before that may be older than it.
+        self._forgotten = 0
+
+    async def of(self, text: str) -> Principal:
+        """Raises ``InvalidApiKey``, alike for every reason, or ``Unavailable``."""
+        key = apikey.parse(text)
+        if key is None:
+            raise InvalidApiKey
+        known = self._known.get(key.id)
+        if known is None or known.until_s < time.monotonic():
+            if not key.is_sound:
+                raise InvalidApiKey
+            known = await self._read(key)
+        is_admitted = known.key.admits(key.sha256, time.time())
+        if not is_admitted or known.principal is None:
+            raise InvalidApiKey
+        return known.principal
+
+    def forget(self) -> None:
+        """A tenant or a key was changed, or may have been."""
+        self._known.clear()
+        self._forgotten += 1
+
+    async def _read(self, text: KeyText) -> _Known:
+        forgotten = self._forgotten
+        async with patience(self._settings):
+            found = await self._found(text.id)
+        if found is None:
+            known = _Known(_NOBODY, None, time.monotonic() + _UNKNOWN_S)
+        else:
+            known = _Known(found[0], principal_of(*found), time.monotonic() + _KNOWN_S)
+        if forgotten == self._forgotten:
+            while len(self._known) >= _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[text.id] = known
+        return known
+
+    async def _found(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
+        key = (await self._store.run(documents.get("apikey", [key_id], ApiKey)))[0]
+        if key is None:
+            return None
+        tenant = (await self._store.run(documents.get("tenant", [key.document.tenant], Tenant)))[0]
+        return None if tenant is None else (key.document, tenant.document)
+
+
+def principal_of(key: ApiKey, tenant: Tenant) -> Principal:
+    bounds = (
+        *bounds_of(f"key/{key.id}", key.limits),
+        *bounds_of(f"tenant/{tenant.id}", tenant.plan.limits),
+    )
+    models = None if key.models is None else frozenset(key.models)
+    return Principal(tenant.id, frozenset(key.scopes), tenant.plan, key.id, models, bounds)

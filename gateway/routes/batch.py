@@ -1,0 +1,62 @@
+"""Many jobs in one request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from pydantic import Field
+
+from gateway.admission import Admitted
+from gateway.body import read_model
+from gateway.caller import Submitter
+from gateway.contract import body_of
+from gateway.identity import identity_of
+from gateway.problems import problem_of
+from gateway.state import Here
+from quill.errors import QuillError
+from quill.job import JobRequest
+from quill.wire import Wire
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+_JOBS_AT_MOST = 1000
+
+
+class Batch(Wire):
+    jobs: Annotated[tuple[JobRequest, ...], Field(strict=False, min_length=1, max_length=_JOBS_AT_MOST)]
+
+
+@router.post("/jobs/batch", openapi_extra=body_of(Batch))
+async def submit_batch(
+    request: Request,
+    caller: Submitter,
+    here: Here,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> dict[str, Any]:
+    """Each job is accepted or refused on its own, in the order given; a wrong body is refused whole.
+
+    With an Idempotency-Key the same batch may be sent again: each place in it stands for one job.
+    """
+    wanted = await read_model(request, Batch, here.settings.max_body_bytes)
+    keys = (
+        None if idempotency_key is None else f"{idempotency_key}/{place}" for place in range(len(wanted.jobs))
+    )
+    asked = [
+        (job, identity_of(caller.tenant, key, job, None)) for job, key in zip(wanted.jobs, keys, strict=True)
+    ]
+    answers = await here.admission.admit_each(caller, asked)
+    request_id = str(request.scope.get("request_id", ""))
+    return {"object": "list", "data": [_entry(answer, request_id) for answer in answers]}
+
+
+def _entry(answer: Admitted | QuillError, request_id: str) -> dict[str, Any]:
+    if isinstance(answer, QuillError):
+        refused = problem_of(answer, request_id)
+        return {
+            "status": answer.status,
+            "job": None,
+            "error": refused.model_dump(mode="json", exclude_none=True),
+        }
+    status = 200 if answer.is_replay else 202
+    return {"status": status, "job": answer.job.model_dump(mode="json", by_alias=True), "error": None}

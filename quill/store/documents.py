@@ -1,0 +1,45 @@
+"""The calls for what is set up rather than queued: tenants, API keys. Each is one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from quill.store.call import Call, Reply
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[Document]):
+    document: Document
+    #: As it stands in the store; what a change of it is held against.
+    text: bytes
+
+
+def get(kind: str, ids: Sequence[str], model: type[Document]) -> Call[list[Stored[Document] | None]]:
+    """Gives an entry an id, ``None`` where there is no such document."""
+
+    def parse(_: str, reply: Reply) -> list[Stored[Document] | None]:
+        return [None if text is None else Stored(model.model_validate_json(text), text) for text in reply]
+
+    return Call("list", (kind, "", *ids), parse)
+
+
+def every(kind: str, owner: str, model: type[Document]) -> Call[list[Document]]:
+    def parse(_: str, reply: Reply) -> list[Document]:
+        return [model.model_validate_json(text) for text in reply if text is not None]
+
+    return Call("list", (kind, owner), parse)
+
+
+def put(
+    kind: str, owner: str, document_id: str, before: Stored[Document] | None, after: BaseModel | None
+) -> Call[None]:
+    """Raises ``DocumentChanged`` if it is not what was read."""
+    old = b"" if before is None else before.text
+    new = "" if after is None else after.model_dump_json(exclude_defaults=True)
+    return Call("put", (kind, owner, document_id, old, new), lambda _, __: None)
