@@ -55,6 +55,8 @@ def config_of(settings: GatewaySettings) -> uvicorn.Config:
         http=protocol_of(settings),
         ws="none",
         access_log=False,
+        # Nothing here asks who is at the other end but the bound on connections, which means the peer itself.
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,

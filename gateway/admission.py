@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.cleaning import cleaned
 from gateway.directory import Directory
@@ -23,7 +24,7 @@ from quill.errors import (
     Unavailable,
 )
 from quill.job import Job, JobRequest
-from quill.limits import Bound, Room, bounds_of, never_fits
+from quill.limits import NO_ROOMS, Bounds, Rooms, bounds_of
 from quill.pricing import ModelFacts, Price, estimate, measure, surely_fits
 from quill.prompts import PromptPresets
 from quill.sanitizing import SanitizeReport
@@ -37,11 +38,15 @@ from quill.store.run import AsyncStore
 _ROUND_TRIP = 100
 
 
+#: The same object for the same two, with all that was worked out of it.
+_joined = lru_cache(maxsize=4096)(Bounds.__add__)
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     job: Job
     is_replay: bool
-    rooms: tuple[Room, ...] = ()
+    rooms: Rooms = NO_ROOMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,12 @@ class Admission:
         self._directory = directory
         self._settings = settings
         self._presets = PromptPresets.load(settings.presets)
-        self._everybody = tuple(bounds_of("global", settings.global_limits))
+        everybody = bounds_of("global", settings.global_limits)
         self._of_model = {
-            name: tuple(bounds_of(f"model/{name}", limits)) for name, limits in settings.model_limits.items()
+            name: bounds_of(f"model/{name}", limits) + everybody
+            for name, limits in settings.model_limits.items()
         }
+        self._of_any_model = everybody
 
     async def admit(self, caller: Principal, request: JobRequest, identity: Identity) -> Admitted:
         """Raises ``PermissionDenied``, ``InvalidRequest``, ``ModelNotFound``, ``ContextLengthExceeded``,
@@ -103,6 +110,8 @@ class Admission:
         model = asked.model or settings.default_model
         check_permission(caller, asked, model)
         request = with_defaults(self._presets.apply(asked), plan)
+        # Before, as cleaning takes time, and after, as to escape makes longer.
+        check_size(plan, request)
         facts = await self._facts(model)
         request, report = await cleaned(request, plan.sanitize, facts)
         check_size(plan, request)
@@ -149,10 +158,11 @@ class Admission:
         # Our own id comes back when only the reply to the first try was lost.
         return Admitted(earlier, is_replay=earlier.id != draft.submission.job_id)
 
-    def _bounds(self, caller: Principal, model: str, price: Price) -> tuple[Bound, ...]:
+    def _bounds(self, caller: Principal, model: str, price: Price) -> Bounds:
         """Raises ``ExceedsLimit``."""
-        bounds = (*caller.bounds, *self._of_model.get(model, ()), *self._everybody)
-        if tight := never_fits(bounds, price.cost_tokens):
+        bounds = _joined(caller.bounds, self._of_model.get(model, self._of_any_model))
+        tight = bounds.tokens_at_once
+        if tight and tight.capacity < price.cost_tokens:
             raise ExceedsLimit(
                 f"The request may take {price.cost_tokens} tokens, prompt and answer; the limit of this "
                 f"{tight.kind} is {tight.capacity} at once. Shorten the prompt or lower max_tokens."

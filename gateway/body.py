@@ -20,23 +20,27 @@ DEPTH_AT_MOST = 32
 FAULTS_AT_MOST = 20
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
+_JSON = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """Raises ``BodyTooLarge`` before more than ``max_bytes`` were taken, ``UnsupportedMediaType``."""
-    if not _JSON.match(request.headers.get("content-type", "")):
+    given = dict(request.scope["headers"])
+    if not _JSON.match(given.get(b"content-type", b"")):
         raise UnsupportedMediaType
-    declared = request.headers.get("content-length", "")
-    too_large = BodyTooLarge(f"The body is larger than {max_bytes} bytes, which is what this gateway takes.")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large
+    declared = given.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > max_bytes:
-            raise too_large
+            raise _too_large(max_bytes)
     return bytes(body)
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {max_bytes} bytes, which is what this gateway takes.")
 
 
 def _depth(body: bytes) -> int:

@@ -21,7 +21,7 @@ async def cleaned(
     """Raises ``InvalidRequest`` for what the policy rejects."""
     # Qwen's own for a model that has not told any.
     tokens = _compiled(facts.control_tokens) if facts and facts.control_tokens else QWEN
-    if sum(len(turn.content) for turn in request.turns) <= _INLINE_CHARS:
+    if sum(map(len, request.texts)) <= _INLINE_CHARS:
         return sanitize_request(request, policy, tokens)
     return await asyncio.to_thread(sanitize_request, request, policy, tokens)
 

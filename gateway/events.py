@@ -25,12 +25,14 @@ class Bell:
     def ring(self) -> None:
         self._event.set()
 
-    async def wait(self, timeout_s: float) -> None:
-        """Returns at the next ring, or after the time."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether it rang, which is at once, or not within the time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()
+        has_rung = self._event.is_set()
         self._event.clear()
+        return has_rung
 
 
 def entries_of(reply: Any) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:

@@ -31,7 +31,7 @@ def check_size(plan: Plan, request: JobRequest) -> None:
     """Raises ``InvalidRequest``: what is too long is refused, never cut."""
     if plan.max_text_chars is None:
         return
-    chars = sum(len(turn.content) for turn in request.turns)
+    chars = sum(map(len, request.texts))
     if chars > plan.max_text_chars:
         place = "#/prompt" if request.messages is None else "#/messages"
         detail = f"has {chars} characters; the plan takes at most {plan.max_text_chars}"

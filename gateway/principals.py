@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.patience import patience
 from quill.errors import InvalidApiKey
-from quill.limits import Bound, bounds_of
+from quill.limits import NO_BOUNDS, Bounds, bounds_of
 from quill.settings import GatewaySettings
 from quill.store import documents
 from quill.store.run import AsyncStore
@@ -37,7 +37,7 @@ class Principal:
     #: That may be asked for; ``None``: all.
     models: frozenset[str] | None = None
     #: Of the key and of the tenant.
-    bounds: tuple[Bound, ...] = ()
+    bounds: Bounds = NO_BOUNDS
 
 
 #: Everybody, where no keys are asked for.
@@ -102,9 +102,6 @@ class Principals:
 
 
 def principal_of(key: ApiKey, tenant: Tenant) -> Principal:
-    bounds = (
-        *bounds_of(f"key/{key.id}", key.limits),
-        *bounds_of(f"tenant/{tenant.id}", tenant.plan.limits),
-    )
+    bounds = bounds_of(f"key/{key.id}", key.limits) + bounds_of(f"tenant/{tenant.id}", tenant.plan.limits)
     models = None if key.models is None else frozenset(key.models)
     return Principal(tenant.id, frozenset(key.scopes), tenant.plan, key.id, models, bounds)

@@ -17,15 +17,16 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.access import new_request_id
-from gateway.refusal import (
+from gateway.refusal import refusal
+from quill.errors import (
+    BodyTooLarge,
     HeadersTooLarge,
     MalformedRequest,
+    QuillError,
     RequestTimeout,
     TooManyConnections,
     UrlTooLong,
-    refusal,
 )
-from quill.errors import BodyTooLarge, QuillError
 from quill.settings import GatewaySettings
 
 _log = structlog.get_logger(__name__)

@@ -7,30 +7,55 @@ API has them. A model's limits and the whole service's stay untold: they are oth
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
-from quill.limits import Bound, Dimension, Room
+from quill.limits import Bound, Bounds, Dimension, Rooms
 
 _TOLD = {"key", "tenant"}
 _UNITS = {Dimension.CONCURRENT_JOBS: ";qu=concurrent-requests", Dimension.QUEUED_BYTES: ";qu=content-bytes"}
 _OPENAI = (Dimension.REQUESTS, Dimension.TOKENS)
 
 
-def headers_of(rooms: Sequence[Room]) -> dict[str, str]:
-    told = [room for room in rooms if room.bound.kind in _TOLD]
-    if not told:
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """What stays the same from request to request."""
+
+    policies: str
+    #: For each that is told: its place among the bounds, and how its state begins.
+    states: tuple[tuple[int, str], ...]
+    #: Those that OpenAI has: dimension -> their places.
+    openai: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def headers_of(rooms: Rooms) -> dict[str, str]:
+    wording = _wording_of(rooms.bounds)
+    if not wording.states:
         return {}
     headers = {
-        "RateLimit-Policy": _policies(tuple(room.bound for room in told)),
-        "RateLimit": ", ".join(_state(room) for room in told),
+        "RateLimit-Policy": wording.policies,
+        "RateLimit": ", ".join(_state(rooms, place, beginning) for place, beginning in wording.states),
     }
-    return headers | _openai(told)
+    for dimension, places in wording.openai:
+        tightest = min(places, key=rooms.left.__getitem__)
+        headers[f"x-ratelimit-limit-{dimension}"] = str(rooms.bounds.items[tightest].capacity)
+        headers[f"x-ratelimit-remaining-{dimension}"] = str(rooms.left[tightest])
+        headers[f"x-ratelimit-reset-{dimension}"] = duration(rooms.full_in_ms[tightest] / 1000)
+    return headers
 
 
-@lru_cache(maxsize=1024)
-def _policies(bounds: tuple[Bound, ...]) -> str:
-    return ", ".join(map(_policy, bounds))
+@lru_cache(maxsize=4096)
+def _wording_of(bounds: Bounds) -> _Wording:
+    told = [(place, bound) for place, bound in enumerate(bounds.items) if bound.kind in _TOLD]
+    openai = (
+        (dimension.value, tuple(place for place, bound in told if bound.dimension is dimension))
+        for dimension in _OPENAI
+    )
+    return _Wording(
+        ", ".join(_policy(bound) for _, bound in told),
+        tuple((place, f'"{bound.name}";r=') for place, bound in told),
+        tuple((dimension, places) for dimension, places in openai if places),
+    )
 
 
 def _policy(bound: Bound) -> str:
@@ -38,24 +63,9 @@ def _policy(bound: Bound) -> str:
     return f'"{bound.name}";q={bound.capacity}{window}{_UNITS.get(bound.dimension, "")}'
 
 
-def _state(room: Room) -> str:
-    reset = f";t={math.ceil(room.full_in_s)}" if room.bound.period_s else ""
-    return f'"{room.bound.name}";r={room.left}{reset}'
-
-
-def _openai(rooms: Iterable[Room]) -> dict[str, str]:
-    """Of the tightest for requests, and for tokens."""
-    tightest: dict[str, Room] = {}
-    for room in rooms:
-        dimension = room.bound.dimension
-        if dimension in _OPENAI and (dimension not in tightest or room.left < tightest[dimension].left):
-            tightest[dimension] = room
-    found: dict[str, str] = {}
-    for name, room in tightest.items():
-        found[f"x-ratelimit-limit-{name}"] = str(room.bound.capacity)
-        found[f"x-ratelimit-remaining-{name}"] = str(room.left)
-        found[f"x-ratelimit-reset-{name}"] = duration(room.full_in_s)
-    return found
+def _state(rooms: Rooms, place: int, beginning: str) -> str:
+    reset = f";t={math.ceil(rooms.full_in_ms[place] / 1000)}" if rooms.bounds.items[place].period_s else ""
+    return f"{beginning}{rooms.left[place]}{reset}"
 
 
 def duration(seconds: float) -> str:

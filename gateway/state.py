@@ -23,8 +23,9 @@ from quill.webhooks.endpoints import Endpoints
 
 T = TypeVar("T")
 
-#: Waiters look again after this long even if no bell rang.
-LOOK_AGAIN_S = 10.0
+#: Waiters look again after this long even if no bell rang: for their place in line, and for what the event
+#: stream may have lost.
+LOOK_AGAIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,13 @@ class JobRequest(SamplingRequest):
         return self.thinking if told is None else told
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What the turns say."""
+        if self.messages is None:
+            return (self.prompt or "",)
+        return tuple(message.content for message in self.messages)
+
+    @property
     def turns(self) -> tuple[Message, ...]:
         """The conversation, whichever way it was given."""
         return self.messages or (Message(role="user", content=self.prompt or ""),)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import Field
 
@@ -70,25 +71,49 @@ class Bound:
         return self.dimension.value, self.scope, self.limit, self.period_s * 1000, self.capacity
 
 
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """All that a request has to fit into. What is worked out of them is so once, as few change."""
+
+    items: tuple[Bound, ...] = ()
+
+    @cached_property
+    def arguments(self) -> tuple[str | int, ...]:
+        return tuple(argument for bound in self.items for argument in bound.arguments())
+
+    @cached_property
+    def tokens_at_once(self) -> Bound | None:
+        """The tightest limit of tokens: no waiting will make it larger."""
+        tokens = (bound for bound in self.items if bound.dimension is Dimension.TOKENS)
+        return min(tokens, key=lambda bound: bound.capacity, default=None)
+
+    def __add__(self, others: Bounds) -> Bounds:
+        return Bounds(self.items + others.items) if others.items else self
+
+
+NO_BOUNDS = Bounds()
+
+
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What is left of a bound after a request, and when all of it will be there again."""
+class Rooms:
+    """What is left of bounds after a request, and in how many milliseconds all of each is there again."""
 
-    bound: Bound
-    left: int
-    full_in_s: float
+    bounds: Bounds = NO_BOUNDS
+    left: Sequence[int] = ()
+    full_in_ms: Sequence[int] = ()
 
 
-def bounds_of(scope: str, limits: Limits) -> Iterator[Bound]:
+NO_ROOMS = Rooms()
+
+
+def bounds_of(scope: str, limits: Limits) -> Bounds:
+    return Bounds(tuple(_bounds_of(scope, limits)))
+
+
+def _bounds_of(scope: str, limits: Limits) -> Iterator[Bound]:
     for dimension in Dimension:
         limit: Rate | int | None = getattr(limits, dimension.value)
         if isinstance(limit, Rate):
             yield Bound(dimension, scope, limit.count, limit.period_s, limit.burst or limit.count)
         elif limit is not None:
             yield Bound(dimension, scope, limit, capacity=limit)
-
-
-def never_fits(bounds: Iterable[Bound], cost_tokens: int) -> Bound | None:
-    """A limit of tokens that no waiting will make large enough for a request."""
-    tokens = (bound for bound in bounds if bound.dimension is Dimension.TOKENS)
-    return next((bound for bound in tokens if bound.capacity < cost_tokens), None)

@@ -70,7 +70,7 @@ class Price:
 
 def _bytes_of(request: JobRequest) -> int:
     """As the tokenizer will see it: it composes, and a few characters become longer by that."""
-    return sum(len(_composed(message.content).encode()) for message in request.turns)
+    return sum(len(_composed(text).encode()) for text in request.texts)
 
 
 def _composed(text: str) -> str:
@@ -78,7 +78,7 @@ def _composed(text: str) -> str:
 
 
 def _overhead_tokens(request: JobRequest, facts: ModelFacts) -> int:
-    return facts.base_tokens + facts.message_tokens * len(request.turns)
+    return facts.base_tokens + facts.message_tokens * len(request.texts)
 
 
 def surely_fits(request: JobRequest, facts: ModelFacts | None) -> bool:
@@ -102,7 +102,7 @@ def measure(
     if count is None:
         content_tokens = -(-_bytes_of(request) // _BYTES_PER_TOKEN)
     else:
-        content_tokens = sum(count(message.content) for message in request.turns)
+        content_tokens = sum(count(text) for text in request.texts)
     prompt_tokens = content_tokens + _overhead_tokens(request, facts)
     room_tokens = facts.context_tokens - prompt_tokens
     if room_tokens < (request.max_tokens or 1):

@@ -49,10 +49,11 @@ _SUBMIT_HEADERS = {
 async def submit(request: Request, caller: Principal, here: Gateway) -> Response:
     """202 with the job; 200 for one that was accepted before."""
     wanted = await read_model(request, JobRequest, here.settings.max_body_bytes)
-    given = request.headers.get
-    identity = identity_of(caller.tenant, given("idempotency-key"), wanted, given("x-stainless-retry-count"))
+    given = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    key, tries = given.get(b"idempotency-key"), given.get(b"x-stainless-retry-count")
+    identity = identity_of(caller.tenant, key, wanted, tries)
     admitted = await here.admission.admit(caller, wanted, identity)
-    waits = _PREFER_WAIT.search(given("prefer", ""))
+    waits = _PREFER_WAIT.search(given.get(b"prefer", ""))
     if waits is None:
         return accepted(admitted)
     wait_s = min(int(waits[1]), here.settings.max_wait_s)

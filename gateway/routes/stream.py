@@ -72,24 +72,21 @@ async def _output(here: Gateway, job: Job, place: Place) -> AsyncIterator[bytes]
 
 async def _events(here: Gateway, tenant: str, job: Job, place: Place, bell: Bell) -> AsyncIterator[bytes]:
     told: dict[str, Any] | None = None
-    silent_since_s = time.monotonic()
+    looked_s = time.monotonic()
     while True:
         is_over = job.state in TERMINAL
         if (status := _status(job)) != told:
             told = status
-            silent_since_s = time.monotonic()
             yield sse("status", status)
         if job.stream and job.attempt:
             async for event in _output(here, job, place):
-                silent_since_s = time.monotonic()
                 yield event
         if is_over:
             yield sse("done", job.model_dump(mode="json", by_alias=True))
             return
-        await bell.wait(min(LOOK_AGAIN_S, here.settings.keep_alive_s))
-        if time.monotonic() - silent_since_s >= here.settings.keep_alive_s:
-            silent_since_s = time.monotonic()
+        while not await bell.wait(here.settings.keep_alive_s) and time.monotonic() - looked_s < LOOK_AGAIN_S:
             yield b": keep-alive\n\n"
+        looked_s = time.monotonic()
         job = await here.job(tenant, job.id)
 
 

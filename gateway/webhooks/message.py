@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from quill.store.webhooks import Delivery
+from quill.trace import Trace
 from quill.webhooks import signing
 
 _AGENT = "quill-webhooks"
@@ -32,4 +33,7 @@ def message_of(lent: Delivery) -> Message:
     body = json.dumps(event, separators=(",", ":")).encode()
     now_s = lent.now_ms / 1000
     signed = signing.headers_of(lent.endpoint.live_secrets(now_s), lent.id, int(now_s), body)
-    return Message({"content-type": "application/json", "user-agent": _AGENT} | signed, body)
+    about = {"content-type": "application/json", "user-agent": _AGENT}
+    if lent.traceparent:
+        about["traceparent"] = Trace.after(lent.traceparent).traceparent
+    return Message(about | signed, body)

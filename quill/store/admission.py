@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quill.errors import BacklogTooLong, QuillError, RateLimited
 from quill.job import JobRequest
-from quill.limits import Bound, Room
+from quill.limits import NO_BOUNDS, NO_ROOMS, Bound, Bounds, Rooms
 from quill.store.call import Call, Reply
 
 
@@ -37,7 +37,7 @@ class Submission:
     #: The dead letter that this job replays; empty for none.
     replay_of: str = ""
     #: What it has to fit into, all at once.
-    bounds: tuple[Bound, ...] = ()
+    bounds: Bounds = NO_BOUNDS
     #: The digest stands for this job from now on, whatever it stood for before.
     is_first_try: bool = False
     #: Of the request that it comes from (W3C Trace Context); empty for none.
@@ -55,7 +55,7 @@ class Admission:
     #: When it will probably start; ``None`` if that is now, or nobody can tell.
     estimated_start_at: float | None = None
     #: What is left of each bound.
-    rooms: tuple[Room, ...] = ()
+    rooms: Rooms = NO_ROOMS
 
 
 def admit(submission: Submission) -> Call[Admission]:
@@ -66,14 +66,13 @@ def admit(submission: Submission) -> Call[Admission]:
     def parse(code: str, reply: Reply) -> Admission:
         job_id, created_us, position, starts_in_ms, *left = reply
         created_at = int(created_us) / 1_000_000
-        rooms = zip(bounds, left[::2], left[1::2], strict=True) if left else ()
         return Admission(
             job_id.decode(),
             position,
             code == "REPLAY",
             created_at,
             None if starts_in_ms is None else created_at + starts_in_ms / 1000,
-            tuple(Room(bound, left, full_in_ms / 1000) for bound, left, full_in_ms in rooms),
+            Rooms(bounds, left[::2], left[1::2]) if left else NO_ROOMS,
         )
 
     def refusal(code: str, reply: Reply) -> QuillError | None:
@@ -81,7 +80,7 @@ def admit(submission: Submission) -> Call[Admission]:
             return BacklogTooLong(retry_after_s=reply[0] / 1000)
         if code == "LIMITED":
             return _reached(
-                [(bounds[place - 1], ms) for place, ms in zip(reply[::2], reply[1::2], strict=True)]
+                [(bounds.items[place - 1], ms) for place, ms in zip(reply[::2], reply[1::2], strict=True)]
             )
         return None
 
@@ -105,7 +104,7 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.replay_of,
         int(submission.is_first_try),
         submission.traceparent,
-        *(argument for bound in bounds for argument in bound.arguments()),
+        *bounds.arguments,
     )
     return Call("admit", arguments, parse, refusal)
 

@@ -30,6 +30,8 @@ class Delivery:
     endpoint: Endpoint
     #: When it was lent. All times are the store's: receivers refuse what is minutes off.
     now_ms: int
+    #: Of the request that the job came from; empty for none.
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def take(*, limit: int, each: int, lease_s: float, busy_with: Mapping[str, int])
 
 def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:
     """``None`` if its endpoint was set up by a newer release, which has its turn when the lease is over."""
-    delivery_id, tries, tries_of_round, event_id, event_type, subject, at_ms, document = entry
+    delivery_id, tries, tries_of_round, event_id, event_type, subject, at_ms, document, trace = entry
     try:
         endpoint = Endpoint.model_validate_json(document, extra="ignore")
     except ValidationError:
@@ -92,6 +94,7 @@ def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:
         at_ms=at_ms,
         endpoint=endpoint,
         now_ms=now_ms,
+        traceparent=trace.decode(),
     )
 
 

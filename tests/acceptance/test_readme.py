@@ -90,7 +90,7 @@ def try_command(command: str, environment: Environment) -> None:
             assert os.access(ROOT / script, os.X_OK)
         case ["pip", "install", wanted]:
             assert re.fullmatch(r"quill-queue\[\w+\]", wanted)
-        case ["curl", *_] | ["quill", "submit", *_]:
+        case ["curl", *_] | ["quill", "submit" | "tenants" | "keys" | "acl", *_]:
             assert output_of(["bash", "-c", command], environment)
         case ["quill", name, *arguments]:
             parse(name, arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gateway.fetch.errors import FetchFailed, Reason
 from gateway.fetch.exchange import FetchLimits
 from gateway.fetch.target import TargetPolicy
 from tests.receivers import Names, listening, receiving, saying
+from tests.tls import certificate
 
 ADDRESS, SILENT = "127.0.0.2", "127.0.0.3"
 NAME, OTHER_NAME = "receiver.example", "other.example"
@@ -24,15 +24,6 @@ POLICY = TargetPolicy(
 )
 LIMITS = FetchLimits()
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-
-
-def certificate(path: Path, *names: str) -> Path:
-    """Of its own authority; with its key in the same file."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{path}.key"]
-    subject = ["-subj", "/CN=Quill", "-addext", f"subjectAltName={','.join(names)}", "-days", "2"]
-    subprocess.run(["openssl", "req", "-x509", *key, *subject, "-out", path], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + Path(f"{path}.key").read_bytes())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +42,9 @@ def tls(ca_file: Path, asked_names: list[str | None]) -> ssl.SSLContext:
     return serving(ca_file, asked_names)
 
 
-def serving(certificate: Path, asked_names: list[str | None]) -> ssl.SSLContext:
+def serving(certificate_file: Path, asked_names: list[str | None]) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(certificate_file)
 
     def note(_: object, name: str | None, __: object) -> None:
         asked_names.append(name)

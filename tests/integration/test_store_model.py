@@ -25,7 +25,7 @@ from quill import ids
 from quill.broker import parse_ticket
 from quill.errors import JobNotCancellable
 from quill.job import JobClass, JobRequest
-from quill.limits import Limits, Rate, bounds_of
+from quill.limits import NO_BOUNDS, Limits, Rate, bounds_of
 from quill.states import TERMINAL, TRANSITIONS, State
 from quill.store import admission, calls
 from quill.store.attempt import Chunk, Claim, Holding
@@ -44,7 +44,7 @@ SLOTS = 2
 #: One tenant's jobs are counted by every limit, none of which it reaches.
 LIMITED = "blue"
 WIDE = Limits(tokens=Rate(count=10**9), concurrent_jobs=10**6, queued_jobs=10**6, queued_bytes=10**9)
-BOUNDS = tuple(bounds_of(f"tenant/{LIMITED}", WIDE))
+BOUNDS = bounds_of(f"tenant/{LIMITED}", WIDE)
 
 
 @dataclass
@@ -113,7 +113,7 @@ class Queue(RuleBasedStateMachine):
             idempotency_digest=key,
             fingerprint=key,
             max_running_jobs=CAPS.get(tenant),
-            bounds=BOUNDS if tenant == LIMITED else (),
+            bounds=BOUNDS if tenant == LIMITED else NO_BOUNDS,
         )
         first = self.store.run(admission.admit(wanted))
         again = self.store.run(admission.admit(wanted))

@@ -37,7 +37,7 @@ local function retire(id, job, state, outcome, used_tokens)
   if is_suspect(job) and redis.call('SREM', key('suspects', job.model), id) == 1 then
     admit_suspects(job.model, 1)
   end
-  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created', 'produced')
+  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created', 'produced', 'trace')
   used_tokens = used_tokens or tonumber(more[5] or 0)
   settle(job, used_tokens)
   -- Nobody's budget pays for what failed.
@@ -57,6 +57,6 @@ local function retire(id, job, state, outcome, used_tokens)
     redis.call('PEXPIRE', key('reply', more[2]), ttl_ms)
   end
   if state == 'failed' then redis.call('ZADD', key('dead', job.tenant), more[4], id) end
-  notify(id, job.tenant, more[4], state)
+  notify(id, job.tenant, more[4], state, more[6] or '')
   announce(id, state, job.attempt)
 end

@@ -43,19 +43,16 @@ local function occupied(bound)
   return redis.call('SCARD', key(bound.dimension, bound.scope))
 end
 
--- What is left after `amount` more, below zero if that is too much, and the milliseconds until it is all there again or, if
+-- What is left after `amount` more, which is noted in the bound, below zero if that is too much, and the milliseconds until it is all there again or, if
 -- it was too much, until it would fit; nobody knows when a place becomes free.
 local function left_after(bound, amount)
   if not IS_RATE[bound.dimension] then return bound.limit - occupied(bound) - amount, 0 end
-  local level = level_of(bound) + amount * bound.period_us
+  local level, at_us = level_of(bound)
+  level = level + amount * bound.period_us
+  bound.level, bound.at_us = level, at_us
   local over = level - bound.capacity * bound.period_us
   if over > 0 then return -1, drains_in_ms(bound, over) end
   return math.floor(-over / bound.period_us), drains_in_ms(bound, level)
-end
-
-local function pour(bound, amount)
-  local level, at_us = level_of(bound)
-  set_level(bound, level + amount * bound.period_us, at_us)
 end
 
 local function begin_wait(id, job, bounds)
@@ -82,10 +79,8 @@ end
 -- The job was admitted: it takes what it was found to fit into.
 local function take_share(id, job, bounds)
   for _, bound in ipairs(bounds) do
-    if bound.dimension == 'requests' then
-      pour(bound, 1)
-    elseif bound.dimension == 'tokens' then
-      pour(bound, tonumber(job.cost))
+    if IS_RATE[bound.dimension] then
+      set_level(bound, bound.level, bound.at_us)
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SADD', key('concurrent_jobs', bound.scope), id)
     end
@@ -98,7 +93,8 @@ local function give_back(id, job, used_tokens)
   local bounds = bounds_of(job)
   for _, bound in ipairs(bounds) do
     if bound.dimension == 'tokens' then
-      pour(bound, used_tokens - tonumber(job.cost))
+      local level, at_us = level_of(bound)
+      set_level(bound, level + (used_tokens - tonumber(job.cost)) * bound.period_us, at_us)
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SREM', key('concurrent_jobs', bound.scope), id)
     end

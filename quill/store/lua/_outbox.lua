@@ -39,25 +39,25 @@ local function reschedule(tenant, endpoint)
 end
 
 -- The id is that of the event for this endpoint, whoever posts it and however often; receivers know repeats by it.
-local function post(tenant, endpoint, event, event_type, subject)
+local function post(tenant, endpoint, event, event_type, subject, trace)
   local id = 'msg_' .. redis.sha1hex(event .. ' ' .. endpoint)
   if redis.call('EXISTS', key('delivery', id)) == 1 then return id end
   redis.call('HSET', key('delivery', id), 'tenant', tenant, 'endpoint', endpoint, 'event', event, 'type', event_type,
-    'subject', subject, 'at', digits(NOW_MS), 'tries', 0, 'earlier', 0)
+    'subject', subject, 'at', digits(NOW_MS), 'tries', 0, 'earlier', 0, 'trace', trace)
   enqueue(tenant, endpoint, id)
   return id
 end
 
 -- A job's end, for each endpoint that wants to hear of it. An id may come back after its job was forgotten, so the event is
 -- told from others by when the job was admitted.
-local function notify(id, tenant, created, state)
+local function notify(id, tenant, created, state, trace)
   local hooks = redis.call('HGETALL', key('hooks', tenant))
   if #hooks == 0 then return end
   local event_type = 'job.' .. state
   local event = 'evt_' .. redis.sha1hex(id .. ' ' .. created .. ' ' .. state)
   for i = 1, #hooks, 2 do
     if hooks[i + 1] == '*' or string.find(',' .. hooks[i + 1] .. ',', ',' .. event_type .. ',', 1, true) then
-      post(tenant, hooks[i], event, event_type, id)
+      post(tenant, hooks[i], event, event_type, id, trace)
     end
   end
 end

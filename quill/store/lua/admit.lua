@@ -79,7 +79,7 @@ end
 redis.call('ZADD', key('owned', tenant), digits(NOW_US), id)
 if #bounds > 0 then
   redis.call('HSET', key('job', id), 'limits', table.concat(kept, ','), 'bytes', #request)
-  take_share(id, {cost = cost, bytes = #request}, bounds)
+  take_share(id, {bytes = #request}, bounds)
 end
 enter_line(id, {model = model, class = class, tenant = tenant, order = order})
 announce(id, 'queued', 0)

@@ -8,4 +8,4 @@
 local tenant, endpoint, event = unpack(ARGV)
 
 if not is_subscribed(tenant, endpoint) then return {'DISABLED'} end
-return {'OK', post(tenant, endpoint, event, 'test', endpoint)}
+return {'OK', post(tenant, endpoint, event, 'test', endpoint, '')}

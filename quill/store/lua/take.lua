@@ -5,7 +5,7 @@
 -- KEYS  namespace
 -- ARGV  limit, each, lease_ms, and for each endpoint that the sender is busy with: id, deliveries; of an endpoint's it
 --       gets no more than `each` at once
--- GIVES {OK, now_ms, next_due_ms, {id, tries, tries of this round, event, type, subject, at_ms, document}, ...} with the
+-- GIVES {OK, now_ms, next_due_ms, {id, tries, tries of this round, event, type, subject, at_ms, document, trace}, ...} with the
 --       time until there may be more
 
 -- A sender that is busy with an endpoint comes back to it as soon as it settles a delivery; this is for the others.
@@ -31,7 +31,7 @@ local function lend(endpoint, id, document)
   local tries = redis.call('HINCRBY', key('delivery', id), 'tries', 1)
   redis.call('ZADD', key('outbox', endpoint), digits(NOW_MS + lease_ms), id)
   lent[#lent + 1] = {id, tries, tries - delivery.earlier, delivery.event, delivery.type, delivery.subject,
-    tonumber(delivery.at), document}
+    tonumber(delivery.at), document, delivery.trace}
 end
 
 local function serve(tenant, endpoint)

@@ -1,0 +1,61 @@
+"""A store that speaks TLS only: `rediss://`, certificate checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from quill.errors import StoreUnavailable
+from quill.settings import Settings
+from quill.store import calls
+from quill.store.run import Store
+from tests.processes import Fleet
+from tests.tls import TlsTerminator, certificate
+from tests.valkey import PASSWORD, ValkeyServer
+
+
+@pytest.fixture(scope="module")
+def certificate_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate(tmp_path_factory.mktemp("tls") / "store.pem", "DNS:localhost")
+
+
+@pytest.fixture
+def terminator(certificate_file: Path, valkey: ValkeyServer) -> Iterator[TlsTerminator]:
+    terminator = TlsTerminator(certificate_file, valkey.port)
+    terminator.start()
+    yield terminator
+    terminator.stop()
+
+
+def url_of(terminator: TlsTerminator, role: str, ca_file: Path, host: str = "localhost") -> str:
+    user = f"quill-{role}:{PASSWORD}"
+    options = f"ssl_cert_reqs=required&ssl_ca_certs={ca_file}"
+    return f"rediss://{user}@{host}:{terminator.port}/0?{options}"
+
+
+@pytest.mark.timeout(60)
+def test_a_job_runs_over_a_store_behind_tls(
+    terminator: TlsTerminator, certificate_file: Path, fleet: Fleet
+) -> None:
+    _, url = fleet.gateway(redis_url=url_of(terminator, "gateway", certificate_file))
+    fleet.worker(redis_url=url_of(terminator, "worker", certificate_file), simulated_step_s=0.001)
+    body, prefer = {"prompt": "x", "max_tokens": 3}, {"Prefer": "wait=20"}
+    reply = httpx2.post(f"{url}/v1/jobs", json=body, headers=prefer, timeout=30)
+    assert (reply.status_code, reply.json()["state"]) == (200, "succeeded")
+    assert terminator.handshakes > 2
+
+
+@pytest.mark.parametrize("trusts", ["another authority", "another name"])
+def test_a_store_that_cannot_prove_who_it_is_gets_nothing(
+    terminator: TlsTerminator, certificate_file: Path, tmp_path: Path, trusts: str
+) -> None:
+    other = certificate(tmp_path / "other.pem", "DNS:localhost")
+    ca_file = other if "authority" in trusts else certificate_file
+    host = "127.0.0.1" if "name" in trusts else "localhost"
+    store = Store.connect(Settings(redis_url=url_of(terminator, "gateway", ca_file, host)))
+    with pytest.raises(StoreUnavailable):
+        store.run(calls.sweep())
+    store.close()
