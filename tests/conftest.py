@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from quill.settings import Settings
 from quill.store.run import Store
 from tests.processes import Fleet
 from tests.sentinels import Watched
+from tests.tenancy import Tenancy
 from tests.valkey import ValkeyServer
 
 
@@ -106,3 +108,16 @@ def own_fleet(own_valkey: ValkeyServer, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path, own_valkey.url)
     yield fleet
     fleet.stop()
+
+
+@pytest.fixture
+def tenancy(valkey: ValkeyServer) -> Tenancy:
+    return Tenancy(valkey.url)
+
+
+@pytest.fixture
+def keyed(fleet: Fleet) -> Iterator[httpx2.Client]:
+    """A client, without a key, of a gateway that asks for keys."""
+    _, url = fleet.gateway(auth="keys")
+    with httpx2.Client(base_url=url, timeout=30) as client:
+        yield client

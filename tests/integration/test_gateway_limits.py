@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
@@ -16,19 +15,6 @@ from quill.tenancy.plan import LOCAL, STANDARD, Plan
 from tests.integration.test_gateway_http import MODEL, claim, end, join
 from tests.processes import Fleet, eventually
 from tests.tenancy import Tenancy, bearer
-from tests.valkey import ValkeyServer
-
-
-@pytest.fixture
-def tenancy(valkey: ValkeyServer) -> Tenancy:
-    return Tenancy(valkey.url)
-
-
-@pytest.fixture
-def http(fleet: Fleet, store: Store) -> Iterator[httpx2.Client]:
-    _, url = fleet.gateway(auth="keys")
-    with httpx2.Client(base_url=url, timeout=30) as client:
-        yield client
 
 
 def limited(**limits: object) -> Plan:
@@ -36,16 +22,16 @@ def limited(**limits: object) -> Plan:
 
 
 def submit(
-    http: httpx2.Client, key: str, headers: dict[str, str] | None = None, **fields: object
+    keyed: httpx2.Client, key: str, headers: dict[str, str] | None = None, **fields: object
 ) -> httpx2.Response:
-    return http.post("/v1/jobs", json={"prompt": "hello"} | fields, headers=bearer(key) | (headers or {}))
+    return keyed.post("/v1/jobs", json={"prompt": "hello"} | fields, headers=bearer(key) | (headers or {}))
 
 
 def test_a_burst_at_several_gateways_is_held_to_the_limit_exactly(
-    fleet: Fleet, http: httpx2.Client, tenancy: Tenancy
+    fleet: Fleet, keyed: httpx2.Client, tenancy: Tenancy
 ) -> None:
     key = tenancy.newcomer("acme", limited(requests=Rate(count=40, period_s=86_400)))
-    urls = [str(http.base_url), *(fleet.gateway(auth="keys")[1] for _ in range(2))]
+    urls = [str(keyed.base_url), *(fleet.gateway(auth="keys")[1] for _ in range(2))]
 
     def burst(url: str) -> Counter[int]:
         with httpx2.Client(base_url=url, timeout=30) as client:
@@ -56,10 +42,10 @@ def test_a_burst_at_several_gateways_is_held_to_the_limit_exactly(
     assert statuses == {202: 40, 429: 140}
 
 
-def test_what_is_left_is_told_in_the_headers(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_what_is_left_is_told_in_the_headers(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     rates = {"requests": Rate(count=3, period_s=3600), "tokens": Rate(count=10_000), "concurrent_jobs": 8}
     key = tenancy.newcomer("acme", limited(**rates))
-    headers = submit(http, key, max_tokens=98).headers
+    headers = submit(keyed, key, max_tokens=98).headers
     assert headers["ratelimit-policy"] == (
         '"tenant-requests";q=3;w=3600, "tenant-tokens";q=10000;w=60, '
         '"tenant-concurrent_jobs";q=8;qu=concurrent-requests'
@@ -73,33 +59,33 @@ def test_what_is_left_is_told_in_the_headers(http: httpx2.Client, tenancy: Tenan
     assert headers["x-ratelimit-remaining-tokens"] == "9900"
 
 
-def test_a_reached_limit_says_which_and_when_to_come_back(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_a_reached_limit_says_which_and_when_to_come_back(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme", limited(requests=Rate(count=1, period_s=60)))
-    submit(http, key)
-    refused = submit(http, key)
+    submit(keyed, key)
+    refused = submit(keyed, key)
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limit_exceeded")
     assert refused.json()["violated-policies"] == ["tenant-requests"]
     assert 55 < int(refused.headers["retry-after"]) <= 60
 
 
-def test_the_standard_plan_takes_a_hundred_requests_an_hour(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_the_standard_plan_takes_a_hundred_requests_an_hour(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme", STANDARD)
-    statuses = Counter(submit(http, key).status_code for _ in range(101))
+    statuses = Counter(submit(keyed, key).status_code for _ in range(101))
     assert statuses == {202: 100, 429: 1}
 
 
-def test_what_is_larger_than_a_limit_is_refused_for_good(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_what_is_larger_than_a_limit_is_refused_for_good(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme", limited(tokens=Rate(count=100)))
-    refused = submit(http, key, max_tokens=200)
+    refused = submit(keyed, key, max_tokens=200)
     assert (refused.status_code, refused.json()["code"]) == (400, "request_exceeds_limit")
-    assert submit(http, key, max_tokens=90).status_code == 202
+    assert submit(keyed, key, max_tokens=90).status_code == 202
 
 
-def test_a_plan_bounds_texts_and_answers(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_a_plan_bounds_texts_and_answers(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme", STANDARD)
-    assert submit(http, key, prompt="x" * 8192).status_code == 202
+    assert submit(keyed, key, prompt="x" * 8192).status_code == 202
     faults = [
-        submit(http, key, **fields).json()["errors"][0]["pointer"]
+        submit(keyed, key, **fields).json()["errors"][0]["pointer"]
         for fields in ({"prompt": "x" * 8193}, {"max_tokens": 1025})
     ]
     assert faults == ["#/prompt", "#/max_tokens"]
@@ -113,73 +99,73 @@ def test_the_whole_service_and_a_model_have_limits_of_their_own(fleet: Fleet, te
         model_limits='{"other": {"concurrent_jobs": 1}}',
     )
     keys = [tenancy.newcomer(name) for name in ("acme", "blue")]
-    with httpx2.Client(base_url=url, timeout=30) as http:
-        assert submit(http, keys[0], model="other").status_code == 202
-        refused = submit(http, keys[1], model="other")
+    with httpx2.Client(base_url=url, timeout=30) as keyed:
+        assert submit(keyed, keys[0], model="other").status_code == 202
+        refused = submit(keyed, keys[1], model="other")
         assert refused.json()["violated-policies"] == ["model-concurrent_jobs"]
-        assert [submit(http, key).status_code for key in (*keys, *keys)] == [202, 202, 429, 429]
+        assert [submit(keyed, key).status_code for key in (*keys, *keys)] == [202, 202, 429, 429]
         assert "ratelimit" not in refused.headers
 
 
-def test_a_batch_is_admitted_one_by_one_in_order(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_a_batch_is_admitted_one_by_one_in_order(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme", limited(requests=Rate(count=150, period_s=86_400)))
     jobs = [{"prompt": f"question {number}"} for number in range(160)]
     jobs[3] = {"prompt": "x", "model": "nobody/has-it"}
-    reply = http.post("/v1/jobs/batch", json={"jobs": jobs}, headers=bearer(key) | {"Idempotency-Key": "b"})
+    reply = keyed.post("/v1/jobs/batch", json={"jobs": jobs}, headers=bearer(key) | {"Idempotency-Key": "b"})
     entries = reply.json()["data"]
     assert reply.status_code == 200
     assert entries[3]["error"]["code"] == "model_not_found"
     assert Counter(entry["status"] for entry in entries) == {202: 150, 404: 1, 429: 9}
     assert [entry["status"] for entry in entries[151:]] == [429] * 9
-    again = http.post("/v1/jobs/batch", json={"jobs": jobs}, headers=bearer(key) | {"Idempotency-Key": "b"})
+    again = keyed.post("/v1/jobs/batch", json={"jobs": jobs}, headers=bearer(key) | {"Idempotency-Key": "b"})
     assert [entry["job"] and entry["job"]["id"] for entry in again.json()["data"]] == [
         entry["job"] and entry["job"]["id"] for entry in entries
     ]
 
 
-def test_a_batch_with_a_wrong_entry_is_refused_whole(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_a_batch_with_a_wrong_entry_is_refused_whole(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme")
-    reply = http.post("/v1/jobs/batch", json={"jobs": [{"prompt": "a"}, {"prompt": 7}]}, headers=bearer(key))
+    reply = keyed.post("/v1/jobs/batch", json={"jobs": [{"prompt": "a"}, {"prompt": 7}]}, headers=bearer(key))
     assert reply.status_code == 422
     assert reply.json()["errors"] == [{"pointer": "#/jobs/1/prompt", "detail": "must be a string"}]
-    assert http.get("/v1/jobs", headers=bearer(key)).json()["data"] == []
+    assert keyed.get("/v1/jobs", headers=bearer(key)).json()["data"] == []
 
 
 def test_a_client_that_counts_its_tries_gets_one_job_without_a_key(
-    http: httpx2.Client, tenancy: Tenancy
+    keyed: httpx2.Client, tenancy: Tenancy
 ) -> None:
     key = tenancy.newcomer("acme")
-    first = submit(http, key, {"x-stainless-retry-count": "0"}).json()["id"]
-    second = submit(http, key, {"x-stainless-retry-count": "0"}).json()["id"]
-    retried = submit(http, key, {"x-stainless-retry-count": "1"})
-    other = submit(http, key, {"x-stainless-retry-count": "1"}, prompt="another")
+    first = submit(keyed, key, {"x-stainless-retry-count": "0"}).json()["id"]
+    second = submit(keyed, key, {"x-stainless-retry-count": "0"}).json()["id"]
+    retried = submit(keyed, key, {"x-stainless-retry-count": "1"})
+    other = submit(keyed, key, {"x-stainless-retry-count": "1"}, prompt="another")
     assert first != second
     assert (retried.status_code, retried.json()["id"]) == (200, second)
     assert other.status_code == 202
 
 
 def test_who_prefers_to_wait_gets_the_answer_with_the_first_reply(
-    http: httpx2.Client, tenancy: Tenancy, store: Store
+    keyed: httpx2.Client, tenancy: Tenancy, store: Store
 ) -> None:
     key = tenancy.newcomer("acme")
     join(store)
     with ThreadPoolExecutor(1) as pool:
-        reply = pool.submit(submit, http, key, {"Prefer": "respond-async, wait=20"})
+        reply = pool.submit(submit, keyed, key, {"Prefer": "respond-async, wait=20"})
         eventually(lambda: store.client.llen(store.keys.ticket_list(MODEL)))
         end(store, claim(store))
         told = reply.result()
     assert (told.status_code, told.json()["state"]) == (200, "succeeded")
     assert told.headers["preference-applied"] == "wait=20"
-    assert submit(http, key, {"Prefer": "wait=0"}).status_code == 202
+    assert submit(keyed, key, {"Prefer": "wait=0"}).status_code == 202
 
 
-def test_a_poll_is_told_when_to_ask_again(http: httpx2.Client, tenancy: Tenancy) -> None:
+def test_a_poll_is_told_when_to_ask_again(keyed: httpx2.Client, tenancy: Tenancy) -> None:
     key = tenancy.newcomer("acme")
-    job_id = submit(http, key).json()["id"]
-    headers = http.get(f"/v1/jobs/{job_id}", headers=bearer(key)).headers
+    job_id = submit(keyed, key).json()["id"]
+    headers = keyed.get(f"/v1/jobs/{job_id}", headers=bearer(key)).headers
     assert (headers["retry-after"], headers["openai-poll-after-ms"]) == ("1", "1000")
-    http.delete(f"/v1/jobs/{job_id}", headers=bearer(key))
-    assert "retry-after" not in http.get(f"/v1/jobs/{job_id}", headers=bearer(key)).headers
+    keyed.delete(f"/v1/jobs/{job_id}", headers=bearer(key))
+    assert "retry-after" not in keyed.get(f"/v1/jobs/{job_id}", headers=bearer(key)).headers
 
 
 @pytest.mark.parametrize(
