@@ -83,6 +83,8 @@ class Flusher:
         #: What the last write may or may not have brought; nothing new goes out before it has once more.
         self._unwritten: list[Chunk] = []
         self._is_away = False
+        #: Somebody waits for the first of an answer, which is worth a write of its own.
+        self._is_urgent = threading.Event()
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="quill-flusher", daemon=True)
 
@@ -91,6 +93,7 @@ class Flusher:
 
     def stop(self) -> None:
         self._has_ended.set()
+        self._is_urgent.set()
         self._thread.join()
 
     def open(self, claim: Claim) -> OnDelta:
@@ -101,7 +104,10 @@ class Flusher:
 
         def on_delta(delta: Delta) -> None:
             with self._buffers:
+                is_first = not (pending.number or pending.grown)
                 pending.add(delta)
+            if is_first:
+                self._is_urgent.set()
 
         return on_delta
 
@@ -116,7 +122,11 @@ class Flusher:
         return [*left, *last]
 
     def _loop(self) -> None:
-        while not self._has_ended.wait(self._period_s):
+        while True:
+            self._is_urgent.wait(self._period_s)
+            self._is_urgent.clear()
+            if self._has_ended.is_set():
+                return
             self.flush()
 
     def flush(self) -> None:

@@ -16,6 +16,7 @@ from quill.store import calls
 from quill.store.attempt import Chunk, Claim
 from quill.store.run import Store
 from tests.integration.jobs import job_in, outcome_of
+from tests.processes import eventually
 from tests.valkey import ValkeyServer
 from worker.engines.base import Delta
 from worker.flusher import Flusher
@@ -54,6 +55,18 @@ def test_a_tail_that_was_written_before_is_there_once(store: Store) -> None:
     store.run(call)
     store.run(call)
     assert written(store, claim) == ["once", "end"]
+
+
+def test_the_first_of_an_answer_does_not_wait_for_the_next_round(store: Store) -> None:
+    claim, writing = streaming(store), flusher(store)
+    writing.start()
+    on_delta = writing.open(claim)
+    on_delta(Delta("first"))
+    eventually(lambda: written(store, claim) == ["first"])
+    on_delta(Delta("later"))
+    writing.stop()
+    assert written(store, claim) == ["first"]
+    assert [json.loads(left.data)["text"] for left in writing.close(claim)] == ["later"]
 
 
 def test_output_of_an_outage_is_merged_and_whole(
