@@ -145,8 +145,12 @@ class Admission:
         async with patience(self._settings):
             answers = await self._store.run_each([admission.admit(draft.submission) for draft in drafts])
             for draft, answer in zip(drafts, answers, strict=True):
-                told = answer if isinstance(answer, QuillError) else await self._told(caller, draft, answer)
-                found.append(told)
+                try:
+                    found.append(
+                        answer if isinstance(answer, QuillError) else await self._told(caller, draft, answer)
+                    )
+                except JobNotFound as gone:
+                    found.append(gone)
         return found
 
     async def _told(self, caller: Principal, draft: Draft, admitted: admission.Admission) -> Admitted:

@@ -74,7 +74,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             reading = AsyncStore.connect(settings, max_connections=1)
             stack.push_async_callback(reading.close)
             directory = Directory(store, settings)
-            principals = Principals(store, settings)
+            registry = Registry(store)
+            principals = Principals(registry, settings)
             app.state.gateway = Gateway(
                 settings=settings,
                 store=store,
@@ -82,7 +83,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 events=Events(reading, settings.store_timeout_s, principals.forget),
                 admission=Admission(store, directory, settings),
                 principals=principals,
-                registry=Registry(store),
+                registry=registry,
                 endpoints=Endpoints(store),
             )
             await stack.enter_async_context(background(app.state.gateway))

@@ -6,15 +6,14 @@ import time
 from dataclasses import dataclass
 
 from gateway.patience import patience
-from quill.errors import InvalidApiKey
+from quill.errors import InvalidApiKey, KeyNotFound, TenantNotFound
 from quill.limits import NO_BOUNDS, Bounds, bounds_of
 from quill.settings import GatewaySettings
-from quill.store import documents
-from quill.store.run import AsyncStore
 from quill.tenancy import apikey
 from quill.tenancy.apikey import KeyText
 from quill.tenancy.plan import LOCAL, Plan
 from quill.tenancy.records import ApiKey, Scope, Tenant
+from quill.tenancy.registry import Registry
 
 #: A change is heard of at once; this is for the case that its event was lost.
 _KNOWN_S = 30.0
@@ -52,8 +51,8 @@ class _Known:
 
 
 class Principals:
-    def __init__(self, store: AsyncStore, settings: GatewaySettings) -> None:
-        self._store = store
+    def __init__(self, registry: Registry, settings: GatewaySettings) -> None:
+        self._registry = registry
         self._settings = settings
         self._known: dict[str, _Known] = {}
         #: Counts what was forgotten: what was read before that may be older than it.
@@ -94,11 +93,11 @@ class Principals:
         return known
 
     async def _found(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
-        key = (await self._store.run(documents.get("apikey", [key_id], ApiKey)))[0]
-        if key is None:
+        try:
+            key = await self._registry.key(key_id)
+            return key, await self._registry.tenant(key.tenant)
+        except (KeyNotFound, TenantNotFound):
             return None
-        tenant = (await self._store.run(documents.get("tenant", [key.document.tenant], Tenant)))[0]
-        return None if tenant is None else (key.document, tenant.document)
 
 
 def principal_of(key: ApiKey, tenant: Tenant) -> Principal:

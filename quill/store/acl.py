@@ -53,7 +53,10 @@ _REPLY_CHANNELS = ("&celery-task-meta-*",)
 
 ROLES = {
     "gateway": Role(
-        ("admit", "cancel", "list", "page", "purge", "put", "read", "sweep"),
+        (
+            *("admit", "cancel", "list", "page", "purge", "put", "read", "sweep"),
+            *("attempts", "ping", "redeliver", "settle", "subscribe", "take"),
+        ),
         ("get", "hgetall", "lrange", "smembers", "time", "xrange", "xread", "xrevrange", "zrange"),
         (*_OWN, *_REPLIES),
         _REPLY_CHANNELS,
@@ -76,8 +79,6 @@ ROLES = {
             "zadd",
             "zrem",
             "zrevrangebyscore",
-            "multi",
-            "exec",
             "set",
             "del",
             "publish",

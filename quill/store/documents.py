@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from quill.errors import DocumentChanged
 from quill.store.call import Call, Reply
 
 Document = TypeVar("Document", bound=BaseModel)
+#: ``None`` where it shall be removed.
+After = TypeVar("After", bound=BaseModel | None)
+
+#: So often a change is tried anew that others overtook.
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,29 @@ def every(kind: str, owner: str, model: type[Document]) -> Call[list[Document]]:
     return Call("list", (kind, owner), parse)
 
 
+def texts(before: Stored[Document] | None, after: BaseModel | None) -> tuple[bytes, str]:
+    """What a change is held against, and what it writes; empty for no document."""
+    old = b"" if before is None else before.text
+    return old, "" if after is None else after.model_dump_json(exclude_defaults=True)
+
+
 def put(
     kind: str, owner: str, document_id: str, before: Stored[Document] | None, after: BaseModel | None
 ) -> Call[None]:
     """Raises ``DocumentChanged`` if it is not what was read."""
-    old = b"" if before is None else before.text
-    new = "" if after is None else after.model_dump_json(exclude_defaults=True)
-    return Call("put", (kind, owner, document_id, old, new), lambda _, __: None)
+    return Call("put", (kind, owner, document_id, *texts(before, after)), lambda _, __: None)
+
+
+async def rewrite(
+    read: Callable[[], Awaitable[Stored[Document]]],
+    change: Callable[[Document], After],
+    write: Callable[[Stored[Document], After], Awaitable[None]],
+) -> After:
+    """Reads, changes, writes; anew if others were faster. Raises ``DocumentChanged`` if they always are."""
+    for _ in range(_TRIES):
+        before = await read()
+        after = change(before.document)
+        with suppress(DocumentChanged):
+            await write(before, after)
+            return after
+    raise DocumentChanged

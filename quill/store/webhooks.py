@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from quill.store.call import Call, Reply
-from quill.store.documents import Stored
+from quill.store.documents import Stored, texts
 from quill.webhooks.records import ENDPOINTS_AT_MOST, Attempt, Endpoint, Outcome
 
 
@@ -59,9 +59,7 @@ def subscribe(before: Stored[Endpoint] | None, after: Endpoint | None) -> Call[N
     if endpoint is None:
         raise ValueError("there is neither an endpoint before nor after")
     wanted = (",".join(after.event_types) or "*") if after and after.is_enabled else ""
-    old = b"" if before is None else before.text
-    new = "" if after is None else after.model_dump_json(exclude_defaults=True)
-    arguments = (endpoint.tenant, endpoint.id, old, new, wanted, ENDPOINTS_AT_MOST)
+    arguments = (endpoint.tenant, endpoint.id, *texts(before, after), wanted, ENDPOINTS_AT_MOST)
     return Call("subscribe", arguments, lambda _, __: None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,6 @@ from quill.tenancy.records import ApiKey, Scope, Secret, Tenant
 
 _TENANT = "tenant"
 _KEY = "apikey"
-#: So often a change is tried anew that others overtook.
-_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +52,14 @@ class Registry:
 
     async def change_plan(self, tenant_id: str, plan: Plan) -> Tenant:
         """Counts from the next request on. Raises ``TenantNotFound``."""
-        for _ in range(_TRIES):
-            before = await self._tenant(tenant_id)
-            after = before.document.model_copy(update={"plan": plan})
-            if await self._replaces(_TENANT, "", tenant_id, before, after):
-                return after
-        raise DocumentChanged
+
+        def read() -> Awaitable[Stored[Tenant]]:
+            return self._tenant(tenant_id)
+
+        def write(before: Stored[Tenant], after: Tenant) -> Awaitable[None]:
+            return self._store.run(documents.put(_TENANT, "", tenant_id, before, after))
+
+        return await documents.rewrite(read, lambda tenant: tenant.model_copy(update={"plan": plan}), write)
 
     async def create_key(
         self,
@@ -114,21 +114,13 @@ class Registry:
         return await self._change_key(key_id, lambda _: {"is_revoked": True})
 
     async def _change_key(self, key_id: str, change: Callable[[ApiKey], dict[str, Any]]) -> ApiKey:
-        for _ in range(_TRIES):
-            before = await self._key(key_id)
-            after = before.document.model_copy(update=change(before.document))
-            if await self._replaces(_KEY, after.tenant, key_id, before, after):
-                return after
-        raise DocumentChanged
+        def read() -> Awaitable[Stored[ApiKey]]:
+            return self._key(key_id)
 
-    async def _replaces(
-        self, kind: str, owner: str, document_id: str, before: Stored[Any], after: ApiKey | Tenant
-    ) -> bool:
-        try:
-            await self._store.run(documents.put(kind, owner, document_id, before, after))
-        except DocumentChanged:
-            return False
-        return True
+        def write(before: Stored[ApiKey], after: ApiKey) -> Awaitable[None]:
+            return self._store.run(documents.put(_KEY, after.tenant, key_id, before, after))
+
+        return await documents.rewrite(read, lambda key: key.model_copy(update=change(key)), write)
 
     async def _tenant(self, tenant_id: str) -> Stored[Tenant]:
         found = (await self._store.run(documents.get(_TENANT, [tenant_id], Tenant)))[0]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from quill.errors import DocumentChanged, EndpointNotFound
+from quill.errors import EndpointNotFound
 from quill.store import documents, webhooks
 from quill.store.documents import Stored
 from quill.store.run import AsyncStore
 from quill.webhooks import signing
 from quill.webhooks.records import Endpoint, EventType, SigningSecret, new_endpoint_id
 
+After = TypeVar("After", Endpoint, None)
+
 _KIND = "endpoint"
-#: So often a change is tried anew that others overtook.
-_TRIES = 5
 
 
 class Endpoints:
@@ -71,27 +71,23 @@ class Endpoints:
 
     async def remove(self, tenant: str, endpoint_id: str) -> None:
         """Raises ``EndpointNotFound``."""
-        for _ in range(_TRIES):
-            if await self._replaces(await self._stored(tenant, endpoint_id), None):
-                return
-        raise DocumentChanged
+        await self._rewrite(tenant, endpoint_id, lambda _: None)
 
     async def _change(
         self, tenant: str, endpoint_id: str, change: Callable[[Endpoint], dict[str, Any]]
     ) -> Endpoint:
-        for _ in range(_TRIES):
-            before = await self._stored(tenant, endpoint_id)
-            after = before.document.model_copy(update=change(before.document))
-            if await self._replaces(before, after):
-                return after
-        raise DocumentChanged
+        return await self._rewrite(
+            tenant, endpoint_id, lambda endpoint: endpoint.model_copy(update=change(endpoint))
+        )
 
-    async def _replaces(self, before: Stored[Endpoint], after: Endpoint | None) -> bool:
-        try:
-            await self._store.run(webhooks.subscribe(before, after))
-        except DocumentChanged:
-            return False
-        return True
+    async def _rewrite(self, tenant: str, endpoint_id: str, change: Callable[[Endpoint], After]) -> After:
+        def read() -> Awaitable[Stored[Endpoint]]:
+            return self._stored(tenant, endpoint_id)
+
+        def write(before: Stored[Endpoint], after: After) -> Awaitable[None]:
+            return self._store.run(webhooks.subscribe(before, after))
+
+        return await documents.rewrite(read, change, write)
 
     async def _stored(self, tenant: str, endpoint_id: str) -> Stored[Endpoint]:
         found = (await self._store.run(documents.get(_KIND, [endpoint_id], Endpoint)))[0]
