@@ -9,7 +9,7 @@ from pydantic import Field
 from quill.wire import Wire
 
 #: Told with every report: the same rules do the same to the same text.
-RULESET = "2026.1"
+RULESET = "2026.2"
 
 
 class SanitizePolicy(Wire):

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import numpy as np
 
-from gateway.sanitize.pieces import drop, runs_of
-
-_EMBEDDINGS = r"\u202a-\u202e\u2066-\u2069"
-#: They turn nothing round but punctuation, and Hebrew and Arabic need them beside Latin words.
-_MARKS = r"\u061c\u200e\u200f"
-CHARACTERS = _EMBEDDINGS + _MARKS
-
-_ANY = re.compile(f"[{CHARACTERS}]")
-_EMBEDDING = runs_of(_EMBEDDINGS)
-_MARK = runs_of(_MARKS)
-_REPEATED = re.compile(f"[{_MARKS}](?<=[{_MARKS}].)[{_MARKS}]*+")
-#: Letters only, as marks may yet be dropped.
-_RIGHT_TO_LEFT = re.compile(
-    r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff](?<=\w)"
-)
+from gateway.sanitize.characters import Characters
+from gateway.sanitize.kinds import DIRECTION_MARK, EMBEDDING, RIGHT_TO_LEFT
 
 
-def drop_bidi_controls(text: str) -> tuple[str, int]:
+def drop_bidi_controls(characters: Characters) -> tuple[Characters, int]:
     """Direction marks stay, singly, in a text that has letters written from the right."""
-    if not _ANY.search(text):
-        return text, 0
-    text, embeddings = drop(_EMBEDDING, text)
-    if not _MARK.search(text):
-        return text, embeddings
-    text, marks = drop(_REPEATED if _RIGHT_TO_LEFT.search(text) else _MARK, text)
-    return text, embeddings + marks
+    characters, embeddings = characters.drop_all(EMBEDDING)
+    if not characters.present & DIRECTION_MARK:
+        return characters, embeddings
+    gone = characters.are(DIRECTION_MARK)
+    # Letters only, as marks may yet be dropped.
+    if characters.present & RIGHT_TO_LEFT:
+        places = np.flatnonzero(gone)
+        gone[places] = characters.before(places, DIRECTION_MARK)
+    characters, marks = characters.drop(gone)
+    return characters, embeddings + marks

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from gateway.sanitize.pieces import mark_after
+from gateway.sanitize.pieces import Flooded, mark_after
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -22,15 +22,16 @@ def _any_of(words: Iterable[str]) -> str:
     return f"(?:{'|'.join(branches)})"
 
 
-def _places(tokens: frozenset[str]) -> Iterator[re.Pattern[str]]:
-    """A first character each, and what must follow it; only that is taken, as tokens may overlap."""
-    for first, group in groupby(sorted(tokens), lambda token: token[0]):
-        yield re.compile(f"({re.escape(first)})(?={_any_of(token[1:] for token in group)})")
+def _places(tokens: frozenset[str]) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Two characters each, and the first where a token goes on; only that is taken, as tokens may overlap."""
+    for two, group in groupby(sorted(tokens), lambda token: token[:2]):
+        yield two, re.compile(f"({re.escape(two[0])})(?={_any_of(token[1:] for token in group)})")
 
 
 @dataclass(frozen=True, slots=True)
 class ControlTokens:
-    places: tuple[re.Pattern[str], ...]
+    #: By what tokens begin with: a text that lacks it is not searched for more.
+    places: tuple[tuple[str, re.Pattern[str]], ...]
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> ControlTokens:
@@ -39,16 +40,23 @@ class ControlTokens:
         return cls(tuple(_places(tokens)))
 
     def occur_in(self, text: str) -> bool:
-        return any(place.search(text) for place in self.places)
+        return any(two in text and place.search(text) for two, place in self.places)
 
     def escape(self, text: str) -> tuple[str, int]:
         """A space after each first character, until there is none: a token may have had the space."""
         total = 0
         while self.occur_in(text):
-            for place in self.places:
-                text, count = mark_after(place, " ", text)
+            for two, place in self.places:
+                text, count = _space(two, place, text) if two in text else (text, 0)
                 total += count
         return text, total
+
+
+def _space(two: str, place: re.Pattern[str], text: str) -> tuple[str, int]:
+    try:
+        return mark_after(place, " ", text)
+    except Flooded:
+        return text.replace(two, f"{two[0]} {two[1]}"), text.count(two)
 
 
 #: The added tokens of Qwen 2.5 and 3, for as long as a model has not told its own.

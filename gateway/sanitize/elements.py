@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import re
 
+from gateway.sanitize.flood import escape_tags, unless_flooded
+from gateway.sanitize.lowered import lowered
+from gateway.sanitize.pieces import replace
+
 _NAMES = "script|iframe|object|embed"
+_BEGINNINGS = tuple(f"<{slash}{name}".encode() for name in _NAMES.split("|") for slash in ("", "/"))
 # `List<Object>` is a type: such an element after a word, without an attribute, loads nothing.
 _TYPE = r"(?<=\w<)(?:object|embed)[^=<>]*+>"
-# The first look ahead is at what a text full of `<` fails at.
 _TAG = rf"(?=[/eios])(?!{_TYPE})/?(?:{_NAMES})(?=[\s/>]|\Z)"
 _FLAGS = re.ASCII | re.IGNORECASE
 _OPENING = re.compile(rf"<(?={_TAG})", _FLAGS)
 _WHOLE = re.compile(rf"<{_TAG}[^<>]*+>?+", _FLAGS)
 
 
+@unless_flooded(escape_tags)
 def escape_elements(text: str) -> tuple[str, int]:
-    return _OPENING.subn("&lt;", text)
+    return replace(_OPENING, "&lt;", text) if _may_be_in(text) else (text, 0)
 
 
+@unless_flooded(escape_tags)
 def strip_elements(text: str) -> tuple[str, int]:
     """Their tags; what stands between is text from then on."""
-    return _WHOLE.subn("", text)
+    return replace(_WHOLE, "", text) if _may_be_in(text) else (text, 0)
+
+
+def _may_be_in(text: str) -> bool:
+    if "<" not in text:
+        return False
+    lower = lowered(text)
+    return any(tag in lower for tag in _BEGINNINGS)

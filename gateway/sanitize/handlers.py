@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from gateway.sanitize.flood import escape_tags, unless_flooded
 from gateway.sanitize.html_tags import TAG
-from gateway.sanitize.pieces import Step, inside, mark_after
+from gateway.sanitize.pieces import Step, inside, mark_after, replace
 
 # Three letters at least: `one`, `once` and `only` are ordinary attributes.
 _NAME = r"""on[a-z]{3,}+\s*+"""
@@ -15,17 +16,19 @@ _HANDLER = re.compile(rf"({_BEFORE}{_NAME})=", _FLAGS)
 _WHOLE = re.compile(rf"""(?<={_BEFORE}){_NAME}=(?:\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'>][^\s>]*+))?+""", _FLAGS)
 
 
+@unless_flooded(escape_tags)
 def escape_handlers(text: str) -> tuple[str, int]:
     """Entities are not read in an attribute's name, so that it becomes another one; shown, it is the same."""
     return _in_tags(text, _escape)
 
 
+@unless_flooded(escape_tags)
 def strip_handlers(text: str) -> tuple[str, int]:
     return _in_tags(text, _strip)
 
 
 def _in_tags(text: str, step: Step) -> tuple[str, int]:
-    if "<" not in text or not _HANDLER.search(text):
+    if "<" not in text or "=" not in text or not _HANDLER.search(text):
         return text, 0
     return inside(TAG, step, text)
 
@@ -35,4 +38,4 @@ def _escape(tags: str) -> tuple[str, int]:
 
 
 def _strip(tags: str) -> tuple[str, int]:
-    return _WHOLE.subn("", tags)
+    return replace(_WHOLE, "", tags)

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
+import numpy as np
 
-from gateway.sanitize.pieces import drop, outside, runs_of
+from gateway.sanitize.characters import Characters, Indices, Mask, at
+from gateway.sanitize.kinds import JOINER, PICTURE, SPELLING_LETTER, SPELLING_MARK
 
-#: Zero-width space, non-joiner and joiner, and the Mongolian vowel separator.
-CHARACTERS = r"\u200b-\u200d\u180e"
-_RUN = runs_of(CHARACTERS)
-
-#: Arabic and its kin, the Indic scripts, those that write no spaces, Mongolian.
-_SCRIPTS = (
-    r"\u0600-\u061b\u061d-\u109f\u1700-\u180a\u1810-\u18af\u1900-\u1aaf\u1b00-\u1c4f\ua800-\uaaff\uabc0-\uabff"
-    r"\ufb50-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc"
-    r"\U00010a00-\U00010a5f\U00010d00-\U00010d3f\U00010ec0-\U00010eff\U00011000-\U00011fff\U0001e900-\U0001e95f"
-)
-#: Marks of no script, beside those that scripts have of their own.
-_MARKS = r"\u0300-\u036f\u1ab0-\u1aff\u1cd0-\u1cff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-PICTURES = (
-    r"\u2190-\u21ff\u2300-\u2328\u232b-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\U0001f000-\U0001faff"
-)
+_ZERO_WIDTH_JOINER = 0x200D
+_PICTURE_SELECTOR = 0xFE0F
 
 
-# What counts is the letter, whatever marks it has: those may yet be reordered, and bounded.
-_AFTER_LETTER = rf"[{_SCRIPTS}](?<=\w)(?:(?!\w)[{_SCRIPTS}{_MARKS}])*+[{CHARACTERS}]"
-_BETWEEN_PICTURES = rf"[{PICTURES}]\ufe0f?+\u200d(?=[{PICTURES}])"
-_SPELLED = re.compile(f"({_AFTER_LETTER}|{_BETWEEN_PICTURES})")
-
-
-def drop_joiners(text: str) -> tuple[str, int]:
+def drop_joiners(characters: Characters) -> tuple[Characters, int]:
     """All but one after a letter that may need it, and those that make one picture of two."""
-    if not _RUN.search(text):
-        return text, 0
-    return outside(_SPELLED, partial(drop, _RUN), text)
+    if not characters.present & JOINER:
+        return characters, 0
+    places = np.flatnonzero(characters.are(JOINER))
+    astray = np.ones(len(places), np.bool_)
+    if characters.present & SPELLING_LETTER:
+        astray &= ~_spell(characters, places)
+    if characters.present & PICTURE:
+        astray &= ~_join_pictures(characters, places)
+    return characters.drop(at(places[astray], len(characters.points)))
+
+
+def _spell(characters: Characters, places: Indices) -> Mask:
+    """What counts is the letter, whatever marks it has: those may yet be reordered, and bounded."""
+    letters = characters.last_without(SPELLING_MARK).take(places - 1, mode="clip")
+    return characters.before(letters + 1, SPELLING_LETTER) & (places > 0)
+
+
+def _join_pictures(characters: Characters, places: Indices) -> Mask:
+    points = characters.points
+    selected = points.take(places - 1, mode="clip") == _PICTURE_SELECTOR
+    pictured = characters.before(places, PICTURE) | (selected & characters.before(places, PICTURE, 2))
+    joining: Mask = pictured & (points[places] == _ZERO_WIDTH_JOINER)
+    return joining & characters.after(places, PICTURE)

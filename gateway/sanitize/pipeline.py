@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from gateway.sanitize import (
     bidi,
@@ -13,50 +15,44 @@ from gateway.sanitize import (
     controls,
     elements,
     handlers,
-    invisible,
     joiners,
+    kinds,
     marks,
-    noncharacters,
     script_urls,
     tag_characters,
     variation,
 )
+from gateway.sanitize.characters import Characters
 from gateway.sanitize.control_tokens import ControlTokens
-from gateway.sanitize.pieces import Step
 from quill.sanitizing import SanitizePolicy
 
+Text = TypeVar("Text", str, Characters)
 #: Rule -> step. First what goes wherever it stands, then what may stay where it is needed.
-Steps = Mapping[str, Step]
-_REMOVALS: Steps = {
-    "controls": controls.drop_controls,
-    "noncharacters": noncharacters.drop_noncharacters,
-    "invisible": invisible.drop_invisible,
+Steps = Mapping[str, Callable[[Text], tuple[Text, int]]]
+_UNSEEN: Steps[Characters] = {
+    "controls": partial(Characters.drop_all, kind=kinds.CONTROL),
+    "noncharacters": partial(Characters.drop_all, kind=kinds.NONCHARACTER),
+    "invisible": partial(Characters.drop_all, kind=kinds.INVISIBLE),
     "tag_characters": tag_characters.drop_tag_characters,
     "joiners": joiners.drop_joiners,
     "variation_selectors": variation.drop_variation_selectors,
     "bidi_controls": bidi.drop_bidi_controls,
+    "combining_marks": marks.bound_marks,
+    "nfc": composition.compose_marked,
 }
-_OF_ASCII: Steps = {"controls": controls.drop_controls}
-_ESCAPES: Steps = {
+_OF_ASCII: Steps[str] = {"controls": controls.drop_ascii_controls}
+_ORDINARY: Steps[str] = {"nfc": composition.compose}
+_ESCAPES: Steps[str] = {
     "active_elements": elements.escape_elements,
     "event_handlers": handlers.escape_handlers,
     "script_urls": script_urls.escape_script_urls,
 }
-_STRIPS: Steps = {
+_STRIPS: Steps[str] = {
     "active_elements": elements.strip_elements,
     "event_handlers": handlers.strip_handlers,
     "script_urls": script_urls.strip_script_urls,
 }
-
-#: All that `_REMOVALS` look for.
-_UNSEEN = re.compile(
-    "["
-    + "".join(
-        step.CHARACTERS
-        for step in (controls, noncharacters, invisible, tag_characters, joiners, variation, bidi)
-    )
-    + "]"
-)
+_EXTRAORDINARY = re.compile(f"[^{kinds.ORDINARY}]")
 #: Without one of these no step but that of the control tokens has work.
 _SUSPECT = re.compile(r"[^\t\n\r -%'-9;=-~]")
 
@@ -84,7 +80,7 @@ def sanitize(text: str, policy: SanitizePolicy, tokens: ControlTokens) -> Saniti
     return _break_tokens(text, policy, tokens, counts)
 
 
-def _rounds(policy: SanitizePolicy) -> Sequence[Steps]:
+def _rounds(policy: SanitizePolicy) -> Sequence[Steps[str]]:
     """To strip can put together what has to be stripped, so that everything begins anew; to escape cannot."""
     if policy.markup == "keep":
         return ({},)
@@ -96,21 +92,21 @@ def _normalize(text: str, policy: SanitizePolicy, counts: Counter[str]) -> str:
         return text
     if text.isascii():
         return _take(_OF_ASCII, text, counts)
-    if _UNSEEN.search(text):
-        text = _take(_REMOVALS, text, counts)
-    text = _take({"combining_marks": marks.bound_marks, "nfc": composition.compose}, text, counts)
+    if not _EXTRAORDINARY.search(text):
+        return _take(_ORDINARY, text, counts)
+    characters = _take(_UNSEEN, Characters.of(text), counts)
     # To compose a letter is, for some, to take it apart.
-    return _take({"combining_marks": marks.bound_marks}, text, counts)
+    return _take({"combining_marks": marks.bound_marks}, characters, counts).text()
 
 
 def _break_tokens(
     text: str, policy: SanitizePolicy, tokens: ControlTokens, counts: Counter[str]
 ) -> Sanitized:
-    steps = {} if policy.control_tokens == "keep" else {"control_tokens": tokens.escape}
+    steps: Steps[str] = {} if policy.control_tokens == "keep" else {"control_tokens": tokens.escape}
     return Sanitized(_take(steps, text, counts), counts)
 
 
-def _take(steps: Steps, text: str, counts: Counter[str]) -> str:
+def _take(steps: Steps[Text], text: Text, counts: Counter[str]) -> Text:
     for rule, step in steps.items():
         text, count = step(text)
         if count:

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 _NAMED = {":": "colon", "/": "sol"}
+
+#: What a URL is read without.
+IGNORED = b"\t\n\r"
+_NAMES = ("&Tab;", "&NewLine;", *(f"&{name};" for name in _NAMED.values()))
+#: What a spelling begins with that is not plain.
+ENTITIES = ("&#", *_NAMES)
+#: Of a letter of ASCII, a slash, a colon or what is ignored.
+_NUMBER = re.compile(
+    r"&#(?:0*+(?:9|1[03]|47|58|6[5-9]|[789]\d|1[01]\d|12[0-2])(?!\d)"
+    r"|[xX]0*+(?:[9aAdD]|2[fF]|3[aA]|[4-7][\da-fA-F])(?![\da-fA-F]))"
+)
+
+
+def spelled_out(text: str, at_most: int) -> int:
+    """How often an entity is there for what may be of a scheme, which in most texts is never."""
+    if "&" not in text:
+        return 0
+    named = sum(map(text.count, _NAMES))
+    return min(at_most, named + len(_NUMBER.split(text, at_most)) - 1)
 
 
 def _numbers(codes: str) -> str:
@@ -31,4 +52,5 @@ def beginning(firsts: str, seconds: str) -> str:
     both, next_both = firsts + firsts.upper(), seconds + seconds.upper()
     # A digit before may end an entity without its semicolon, and so may a letter that is one in hexadecimal.
     begins = r"(?:(?<![A-Za-z_.+-].)|(?<=[xX01][A-Fa-f].))"
-    return rf"[{both}&](?:(?<=&){_numbers(both)}|(?<!&){begins})(?=[{next_both}&\t\n\r])"
+    goes_on = rf"(?=[\t\n\r]*+[{next_both}&])"
+    return rf"[{both}&](?=[{next_both}#&\t\n\r])(?:(?<!&){begins}|(?<=&){_numbers(both)}){goes_on}"

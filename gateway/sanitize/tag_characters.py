@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
+import numpy as np
 
-from gateway.sanitize.pieces import drop, outside, runs_of
+from gateway.sanitize.characters import Characters, Mask
+from gateway.sanitize.kinds import TAG, TAG_DIGIT, TAG_LETTER
 
-#: With the unassigned neighbours that are as invisible; the variation selectors between are not of them.
-CHARACTERS = r"\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
-_RUN = runs_of(CHARACTERS)
-_LETTER = r"[\U000e0061-\U000e007a]"
-_LETTER_OR_DIGIT = r"[\U000e0030-\U000e0039\U000e0061-\U000e007a]"
-#: A black flag, a country, its subdivision, an end (UTS #51, ED-14a).
-_FLAG = re.compile(rf"(\U0001f3f4{_LETTER}{{2}}{_LETTER_OR_DIGIT}{{1,4}}\U000e007f)")
+_BLACK_FLAG = 0x1F3F4
+_CANCEL_TAG = 0xE007F
 
 
-def drop_tag_characters(text: str) -> tuple[str, int]:
-    if not _RUN.search(text):
-        return text, 0
-    return outside(_FLAG, partial(drop, _RUN), text)
+def drop_tag_characters(characters: Characters) -> tuple[Characters, int]:
+    if not characters.present & TAG:
+        return characters, 0
+    return characters.drop(characters.are(TAG) & ~_in_flags(characters))
+
+
+def _in_flags(characters: Characters) -> Mask:
+    """A black flag, a country of two letters, a subdivision of one to four, an end (UTS #51, ED-14a)."""
+    within = np.zeros(len(characters.points), np.bool_)
+    flags = np.flatnonzero(characters.points == _BLACK_FLAG)
+    flags = flags[characters.after(flags, TAG_LETTER, 1) & characters.after(flags, TAG_LETTER, 2)]
+    for last in range(3, 7):
+        flags = flags[characters.after(flags, TAG_LETTER | TAG_DIGIT, last)]
+        ended = flags[characters.points.take(flags + last + 1, mode="clip") == _CANCEL_TAG]
+        for distance in range(1, last + 2):
+            within[ended + distance] = True
+    return within

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections.abc import Callable
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from gateway.sanitize.characters import Characters
+from gateway.sanitize.composition import compose_marked
 from gateway.sanitize.control_tokens import QWEN
+from gateway.sanitize.kinds import (
+    COMBINING_MARK,
+    CONTROL,
+    DIRECTION_MARK,
+    EMBEDDING,
+    IDEOGRAPH_SELECTOR,
+    INVISIBLE,
+    JOINER,
+    MONGOLIAN_SELECTOR,
+    NONCHARACTER,
+    ORDINARY,
+    STYLE_SELECTOR,
+    TAG,
+)
 from gateway.sanitize.pipeline import sanitize
 from quill.sanitizing import SanitizePolicy
 
@@ -103,3 +122,29 @@ def test_no_code_point_needs_a_second_pass(around: Callable[[str], str]) -> None
     once = sanitize(" ".join(map(around, chars)), SanitizePolicy(markup="keep"), QWEN).text
     assert sanitize(once, SanitizePolicy(markup="keep"), QWEN).text == once
     assert unicodedata.is_normalized("NFC", once)
+
+
+def test_no_ordinary_character_is_one_that_a_rule_looks_for() -> None:
+    ordinary = "".join(re.findall(f"[{ORDINARY}]", "".join(map(chr, itertools.chain(*PLACES)))))
+    assert len(ordinary) > 10_000
+    looked_for = CONTROL | NONCHARACTER | INVISIBLE | TAG | JOINER | COMBINING_MARK
+    looked_for |= STYLE_SELECTOR | IDEOGRAPH_SELECTOR | MONGOLIAN_SELECTOR | EMBEDDING | DIRECTION_MARK
+    assert not Characters.of(ordinary).present & looked_for
+
+
+#: Letters alone and composed, characters that NFC never keeps, marks of all classes, parts of syllables.
+COMPOSITION = (
+    "oO\u00d4\u1ed2\u01d6\u1f81KX\u0915\u0958\u09c7\u0bc6\u2add\u2adc\ufb1d\uf900\U0001d158\U0001d160\U0001d165"
+    "\u0300\u0301\u0302\u0308\u0323\u0327\u0334\u0338\u0340\u0344\u0345\u093c\u094d\u09be\u0bbe\u035d"
+    "\u1100\u1161\u11a8\uac00\uac01"
+)
+
+
+@settings(max_examples=3000, deadline=None)
+@example("\u1ed2\u0323\u0958")
+@example("\u0958\u1f81\u0340")
+@given(st.text(st.sampled_from(COMPOSITION), max_size=7))
+def test_what_is_taken_apart_is_composed_as_unicode_has_it(text: str) -> None:
+    composed = unicodedata.normalize("NFC", text)
+    characters, changed = compose_marked(Characters.of(text))
+    assert (characters.text(), changed) == (composed, composed != text)
