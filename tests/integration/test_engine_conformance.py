@@ -239,6 +239,12 @@ def test_a_run_over_its_time_can_be_stopped_with_what_it_has(engine: Engine) -> 
 
 
 def test_an_abort_frees_the_slot_for_whoever_waits(engine: Engine) -> None:
+    # If this process stood still for a second, the others may have ended by themselves: that shows nothing.
+    assert any(is_freed_by_an_abort(engine) for _ in range(3))
+
+
+def is_freed_by_an_abort(engine: Engine) -> bool:
+    """Whether a slot is, and not by the others in theirs, which go on."""
     deltas: list[Delta] = []
     first = engine.submit(ask("Go on.", max_tokens=LONG_TOKENS), deltas.append)
     others = endless(engine, SLOTS - 1)
@@ -255,7 +261,12 @@ def test_an_abort_frees_the_slot_for_whoever_waits(engine: Engine) -> None:
     assert cut.finish_reason == "cancelled"
     assert cut.usage.completion_tokens < LONG_TOKENS
     assert "".join(delta.text for delta in deltas) == cut.text
-    assert not any(has_ended(handle) for handle in others)
+    went_on = not any(has_ended(handle) for handle in others)
+    for handle in others:
+        handle.abort()
+    for handle in others:
+        handle.result(WAIT_S)
+    return went_on
 
 
 def has_ended(handle: Handle) -> bool:
