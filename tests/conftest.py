@@ -17,6 +17,11 @@ from tests.valkey import ValkeyServer
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="also run what takes minutes")
+    parser.addoption("--store", metavar="BINARY", help="run against this server, a Redis or another Valkey")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    ValkeyServer.binary = config.getoption("--store")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Certificates, and a store behind TLS: a terminator before the Valkey of the tests, which speaks none."""
+"""Certificates, and stores that speak TLS: a terminator before the Valkey of the tests, and a whole Redis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ import subprocess
 import threading
 from contextlib import suppress
 from pathlib import Path
+from shutil import which
+
+from quill.embedded import free_port
+from tests.valkey import ValkeyServer
+
+#: The Valkey that comes with the tests speaks no TLS. Where the machine has this one, it is tested too.
+REDIS_SERVER = which("redis-server")
 
 
 def certificate(path: Path, *names: str) -> Path:
@@ -17,6 +24,28 @@ def certificate(path: Path, *names: str) -> Path:
     subprocess.run(["openssl", "req", "-x509", *key, *subject, "-out", path], check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + Path(f"{path}.key").read_bytes())
     return path
+
+
+class TlsRedis(ValkeyServer):
+    """On a second port."""
+
+    binary = REDIS_SERVER
+
+    def __init__(self, data_dir: Path, certificate_file: Path) -> None:
+        super().__init__(data_dir)
+        self.tls_port = free_port()
+        self._certificate_file = certificate_file
+
+    def _command(self) -> list[str]:
+        options = {
+            "tls-port": self.tls_port,
+            "tls-cert-file": self._certificate_file,
+            "tls-key-file": f"{self._certificate_file}.key",
+            "tls-ca-cert-file": self._certificate_file,
+            "tls-auth-clients": "no",
+        }
+        words = (word for name, value in options.items() for word in (f"--{name}", str(value)))
+        return [*super()._command(), *words]
 
 
 class TlsTerminator:
@@ -29,7 +58,6 @@ class TlsTerminator:
         self._listens = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.port = 0
-        self.handshakes = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -48,7 +76,6 @@ class TlsTerminator:
         server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.handshakes += 1
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._behind)
         try:
             await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))

@@ -61,6 +61,14 @@ class Channel(redis.Channel):
         At maxmemory that write would be refused, which ends a worker that connects just then.
         """
 
+    def _size(self, queue: str) -> int:
+        """Without MULTI, in which a full Redis, other than Valkey, takes not even a question."""
+        with self.conn_or_acquire() as client:
+            steps = client.pipeline(transaction=False)
+            for priority in self.priority_steps:
+                steps.llen(self._q_for_pri(queue, priority))
+            return sum(steps.execute())
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         if not Reception.is_over:
             super()._brpop_start(timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -13,7 +14,7 @@ from quill.settings import Settings
 from quill.store import calls
 from quill.store.run import Store
 from tests.processes import Fleet
-from tests.tls import TlsTerminator, certificate
+from tests.tls import REDIS_SERVER, TlsRedis, TlsTerminator, certificate
 from tests.valkey import PASSWORD, ValkeyServer
 
 
@@ -22,40 +23,52 @@ def certificate_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("tls") / "store.pem", "DNS:localhost")
 
 
-@pytest.fixture
-def terminator(certificate_file: Path, valkey: ValkeyServer) -> Iterator[TlsTerminator]:
+@contextmanager
+def terminated(_: Path, certificate_file: Path, valkey: ValkeyServer) -> Iterator[int]:
     terminator = TlsTerminator(certificate_file, valkey.port)
     terminator.start()
-    yield terminator
+    yield terminator.port
     terminator.stop()
 
 
-def url_of(terminator: TlsTerminator, role: str, ca_file: Path, host: str = "localhost") -> str:
+@contextmanager
+def whole_redis(data_dir: Path, certificate_file: Path, _: ValkeyServer) -> Iterator[int]:
+    server = TlsRedis(data_dir, certificate_file)
+    server.start()
+    yield server.tls_port
+    server.stop()
+
+
+@pytest.fixture(params=[terminated, *([whole_redis] if REDIS_SERVER else [])])
+def port(
+    request: pytest.FixtureRequest, tmp_path: Path, certificate_file: Path, valkey: ValkeyServer
+) -> Iterator[int]:
+    with request.param(tmp_path, certificate_file, valkey) as port:
+        yield port
+
+
+def url_of(port: int, role: str, ca_file: Path, host: str = "localhost") -> str:
     user = f"quill-{role}:{PASSWORD}"
-    options = f"ssl_cert_reqs=required&ssl_ca_certs={ca_file}"
-    return f"rediss://{user}@{host}:{terminator.port}/0?{options}"
+    return f"rediss://{user}@{host}:{port}/0?ssl_cert_reqs=required&ssl_ca_certs={ca_file}"
 
 
 @pytest.mark.timeout(60)
-def test_a_job_runs_over_a_store_behind_tls(
-    terminator: TlsTerminator, certificate_file: Path, fleet: Fleet
-) -> None:
-    _, url = fleet.gateway(redis_url=url_of(terminator, "gateway", certificate_file))
-    fleet.worker(redis_url=url_of(terminator, "worker", certificate_file), simulated_step_s=0.001)
+def test_a_job_runs_over_a_store_behind_tls(port: int, certificate_file: Path, fleet: Fleet) -> None:
+    _, url = fleet.gateway(redis_url=url_of(port, "gateway", certificate_file))
+    fleet.worker(redis_url=url_of(port, "worker", certificate_file), simulated_step_s=0.001)
     body, prefer = {"prompt": "x", "max_tokens": 3}, {"Prefer": "wait=20"}
     reply = httpx2.post(f"{url}/v1/jobs", json=body, headers=prefer, timeout=30)
     assert (reply.status_code, reply.json()["state"]) == (200, "succeeded")
-    assert terminator.handshakes > 2
 
 
 @pytest.mark.parametrize("trusts", ["another authority", "another name"])
 def test_a_store_that_cannot_prove_who_it_is_gets_nothing(
-    terminator: TlsTerminator, certificate_file: Path, tmp_path: Path, trusts: str
+    port: int, certificate_file: Path, tmp_path: Path, trusts: str
 ) -> None:
     other = certificate(tmp_path / "other.pem", "DNS:localhost")
     ca_file = other if "authority" in trusts else certificate_file
     host = "127.0.0.1" if "name" in trusts else "localhost"
-    store = Store.connect(Settings(redis_url=url_of(terminator, "gateway", ca_file, host)))
+    store = Store.connect(Settings(redis_url=url_of(port, "gateway", ca_file, host)))
     with pytest.raises(StoreUnavailable):
         store.run(calls.sweep())
     store.close()

@@ -26,7 +26,8 @@ local function withdraw_slots(worker, model)
   local slots = tonumber(redis.call('HGET', members, worker) or 0)
   redis.call('HDEL', members, worker)
   note_outside(worker, model)
-  return redis.call('HINCRBY', key('model', model), 'capacity', -slots)
+  -- Not `-slots`: Redis writes minus zero as `-0`, and does not read it.
+  return redis.call('HINCRBY', key('model', model), 'capacity', 0 - slots)
 end
 
 -- Jobs that run on nobody's offered slots. Workers that have none left are forgotten here.
