@@ -33,13 +33,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def plain_environment() -> Iterator[None]:
     """A developer's own settings must not reach a test."""
-    for name in list(os.environ):
-        if name.startswith("QUILL_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("QUILL_"):
+                patch.delenv(name)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +55,7 @@ def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeySe
 @pytest.fixture
 def valkey(shared_valkey: ValkeyServer) -> ValkeyServer:
     """An empty server that a test must leave running; see `own_valkey` for the others."""
-    with shared_valkey.client() as client:
-        client.flushall()
+    shared_valkey.empty()
     return shared_valkey
 
 
@@ -108,6 +109,15 @@ def fleet(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Fleet]:
     fleet.stop()
 
 
+@pytest.fixture(scope="module")
+def lasting_fleet(shared_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """For a module whose tests leave its processes as they were. Gateways go on when the store is emptied."""
+    shared_valkey.empty()
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), shared_valkey.url)
+    yield fleet
+    fleet.stop()
+
+
 @pytest.fixture
 def own_fleet(own_valkey: ValkeyServer, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path, own_valkey.url)
@@ -120,9 +130,13 @@ def tenancy(valkey: ValkeyServer) -> Tenancy:
     return Tenancy(valkey.url)
 
 
+@pytest.fixture(scope="module")
+def keyed_url(lasting_fleet: Fleet) -> str:
+    return lasting_fleet.gateway(auth="keys")[1]
+
+
 @pytest.fixture
-def keyed(fleet: Fleet) -> Iterator[httpx2.Client]:
+def keyed(valkey: ValkeyServer, keyed_url: str) -> Iterator[httpx2.Client]:
     """A client, without a key, of a gateway that asks for keys."""
-    _, url = fleet.gateway(auth="keys")
-    with httpx2.Client(base_url=url, timeout=30) as client:
+    with httpx2.Client(base_url=keyed_url, timeout=30) as client:
         yield client

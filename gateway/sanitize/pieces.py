@@ -25,7 +25,7 @@ def replace(places: re.Pattern[str], replacement: str, text: str) -> tuple[str, 
 
 
 def mark_after(places: re.Pattern[str], mark: str, text: str) -> tuple[str, int]:
-    """Puts a mark after each place, which is the pattern's one group."""
+    """Puts a mark after each place; what a place has beyond its one group is replaced by it."""
     parts = places.split(text, PLACES_AT_MOST)
     parts[2::2] = [mark + part for part in parts[2::2]]
     return "".join(parts), _bounded(len(parts) // 2)

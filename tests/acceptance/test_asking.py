@@ -12,11 +12,11 @@ from quill.job import JobRequest, PresetChoice
 from tests.processes import Fleet
 
 
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Client]:
-    worker = fleet.start("worker", slots=4)
+@pytest.fixture(scope="module")
+def client(lasting_fleet: Fleet) -> Iterator[Client]:
+    worker = lasting_fleet.start("worker", slots=4)
     worker.wait_for("worker_ready", within_s=120)
-    _, url = fleet.gateway()
+    _, url = lasting_fleet.gateway()
     with Client(url) as client:
         yield client
 

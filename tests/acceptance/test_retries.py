@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,12 +13,13 @@ from quill.store import calls
 from quill.store.run import Store
 from tests.integration.jobs import TENANT, admit
 from tests.processes import Fleet
+from tests.valkey import ValkeyServer
 
 
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Client]:
-    _, url = fleet.gateway()
-    worker = fleet.start("tests.faulty_worker", slots=8, simulated_step_s=0, retry_base_s=0.02)
+@pytest.fixture(scope="module")
+def client(lasting_fleet: Fleet) -> Iterator[Client]:
+    _, url = lasting_fleet.gateway()
+    worker = lasting_fleet.start("tests.faulty_worker", slots=8, simulated_step_s=0, retry_base_s=0.02)
     worker.wait_for("worker_ready")
     with Client(url) as client:
         yield client
@@ -63,11 +64,14 @@ def test_a_defect_of_the_engine_is_tried_again_and_never_quoted(client: Client) 
 
 
 @pytest.mark.timeout(60)
-def test_a_request_of_a_newer_release_is_not_run_as_something_else(store: Store, fleet: Fleet) -> None:
+def test_a_request_of_a_newer_release_is_not_run_as_something_else(
+    own_valkey: ValkeyServer, own_fleet: Fleet, connect: Callable[[str], Store]
+) -> None:
     """Workers of that release may come; until its tries are spent the job waits for one."""
+    store = connect(own_valkey.url)
     job_id = admit(store, model="quill-tiny", request=JobRequest(prompt="x", max_retries=1))
     store.client.set(f"{store.keys.namespace}:request:{job_id}", '{"prompt":"x","wish":"secret"}')
-    worker = fleet.worker(retry_base_s=0.02)
+    worker = own_fleet.worker(retry_base_s=0.02)
     while (job := store.run(calls.read(TENANT, [job_id]))[0]) and job.state is not State.FAILED:
         assert job.state in (State.QUEUED, State.RUNNING)
     assert job is not None

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from quill.embedded import free_port
 from tests.processes import Fleet
-from tests.valkey import ValkeyServer
 
 
 def quill(*args: str) -> subprocess.CompletedProcess[str]:
@@ -20,13 +18,9 @@ def quill(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def url(shared_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    fleet = Fleet(tmp_path_factory.mktemp("service"), shared_valkey.url)
-    try:
-        fleet.worker(simulated_step_s=0.001)
-        yield fleet.gateway()[1]
-    finally:
-        fleet.stop()
+def url(lasting_fleet: Fleet) -> str:
+    lasting_fleet.worker(simulated_step_s=0.001)
+    return lasting_fleet.gateway()[1]
 
 
 def test_a_prompt_is_answered_streamed_and_listed(url: str) -> None:

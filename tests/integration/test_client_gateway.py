@@ -35,16 +35,11 @@ from tests.breaking_proxy import BreakingProxy
 from tests.clients import KINDS, opened
 from tests.integration.jobs import MODEL, claim, outcome_of
 from tests.processes import Fleet, eventually
-from tests.valkey import ValkeyServer
 
 
 @pytest.fixture(scope="module")
-def gateway_url(shared_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    fleet = Fleet(tmp_path_factory.mktemp("gateway"), shared_valkey.url)
-    try:
-        yield fleet.gateway(default_model=MODEL, keep_alive_s=0.5)[1]
-    finally:
-        fleet.stop()
+def gateway_url(lasting_fleet: Fleet) -> str:
+    return lasting_fleet.gateway(default_model=MODEL, keep_alive_s=0.5)[1]
 
 
 @pytest.fixture(params=KINDS)

@@ -35,8 +35,8 @@ STEP_S = 0.002
 LONG_TOKENS = 400
 
 
-#: An engine that is not started yet, on one of the tiny checkpoints.
-Make = Callable[[Path], AbstractContextManager[Engine]]
+#: An engine that is not started yet, by the fixtures of a test.
+Make = Callable[[pytest.FixtureRequest], AbstractContextManager[Engine]]
 
 FAMILIES = {
     "qwen2": QWEN2_TEMPLATE,
@@ -49,21 +49,22 @@ FAMILIES = {
 
 
 @contextmanager
-def simulated(_: Path) -> Iterator[Engine]:
+def simulated(_: pytest.FixtureRequest) -> Iterator[Engine]:
     yield SimulatedEngine(slots=SLOTS, decode_s_per_step=STEP_S, context_tokens=CONTEXT_TOKENS)
 
 
 def slotted(family: str) -> Make:
     @contextmanager
-    def make(checkpoints: Path) -> Iterator[Engine]:
-        yield TransformersEngine(engine_settings(checkpoints / family))
+    def make(request: pytest.FixtureRequest) -> Iterator[Engine]:
+        yield TransformersEngine(engine_settings(request.getfixturevalue("checkpoints") / family))
 
     return make
 
 
 @contextmanager
-def vllm(checkpoints: Path) -> Iterator[Engine]:
-    model = save_checkpoint(checkpoints / "vllm", "qwen3", QWEN3_TEMPLATE, sizes={"head_dim": 64})
+def vllm(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    folder = request.getfixturevalue("checkpoints") / "vllm"
+    model = save_checkpoint(folder, "qwen3", QWEN3_TEMPLATE, sizes={"head_dim": 64})
     yield VllmEngine(
         VllmSettings(
             str(model), dtype="float32", slots=SLOTS, context_tokens=CONTEXT_TOKENS, host_cache_gib=1
@@ -72,13 +73,12 @@ def vllm(checkpoints: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def openai(checkpoints: Path) -> Iterator[Engine]:
+def openai(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Before `transformers serve`."""
-    model = str(checkpoints / "qwen3")
-    with serving(model) as url:
-        yield OpenAIEngine(
-            ServerSettings(url, model, slots=SLOTS, context_tokens=CONTEXT_TOKENS, tokenizer=model)
-        )
+    url, model = request.getfixturevalue("server")
+    yield OpenAIEngine(
+        ServerSettings(url, model, slots=SLOTS, context_tokens=CONTEXT_TOKENS, tokenizer=model)
+    )
 
 
 def engine_settings(model: Path) -> EngineSettings:
@@ -95,6 +95,14 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def server(checkpoints: Path) -> Iterator[tuple[str, str]]:
+    """Its URL, and what it serves: it takes ten seconds to start."""
+    model = str(checkpoints / "qwen3")
+    with serving(model) as url:
+        yield url, model
+
+
 ENGINES = [
     pytest.param(simulated, id="simulated"),
     *(pytest.param(slotted(family), id=family) for family in FAMILIES),
@@ -105,10 +113,10 @@ ENGINES = [
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def served(request: pytest.FixtureRequest, checkpoints: Path) -> Iterator[Engine]:
+def served(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """One engine for all tests: some take half a minute to start."""
     make: Make = request.param
-    with make(checkpoints) as engine:
+    with make(request) as engine:
         assert engine.start().slots == SLOTS
         yield engine
         engine.close()
@@ -133,9 +141,9 @@ def engine(served: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 
 @pytest.fixture(params=ENGINES)
-def closable(request: pytest.FixtureRequest, checkpoints: Path) -> Iterator[Engine]:
+def closable(request: pytest.FixtureRequest) -> Iterator[Engine]:
     make: Make = request.param
-    with make(checkpoints) as engine:
+    with make(request) as engine:
         engine.start()
         yield engine
         engine.close()

@@ -27,9 +27,14 @@ MODEL = "quill-tiny"
 IS_JSON = {"Content-Type": "application/json"}
 
 
+@pytest.fixture(scope="module")
+def lasting_url(lasting_fleet: Fleet) -> str:
+    return lasting_fleet.gateway()[1]
+
+
 @pytest.fixture
-def url(fleet: Fleet) -> str:
-    return fleet.gateway()[1]
+def url(valkey: ValkeyServer, lasting_url: str) -> str:
+    return lasting_url
 
 
 @asynccontextmanager
@@ -62,8 +67,9 @@ def test_a_worker_that_reports_nonsense_does_not_blind_the_gateway(url: str, sto
 
 
 def test_a_prompt_that_cannot_fit_is_refused_from_the_first_workers_first_moment(
-    url: str, store: Store
+    fleet: Fleet, store: Store
 ) -> None:
+    _, url = fleet.gateway()
     body = {"prompt": "x" * 400}
     assert httpx2.post(f"{url}/v1/jobs", json=body).status_code == 202
     store.run(calls.join("w", MODEL, 1, "{}", ModelFacts(50)))

@@ -27,10 +27,14 @@ RESULT = JobResult(
 ).model_dump_json()
 
 
+@pytest.fixture(scope="module")
+def gateway_url(lasting_fleet: Fleet) -> str:
+    return lasting_fleet.gateway()[1]
+
+
 @pytest.fixture
-def http(fleet: Fleet) -> Iterator[httpx2.Client]:
-    _, url = fleet.gateway()
-    with httpx2.Client(base_url=url, timeout=30) as client:
+def http(valkey: ValkeyServer, gateway_url: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=gateway_url, timeout=30) as client:
         yield client
 
 

@@ -69,9 +69,9 @@ def long_poll(url: str, wait_s: float) -> bytes:
     return f"GET /v1/jobs/{job_id}?wait={wait_s} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-@pytest.fixture
-def url(fleet: Fleet) -> str:
-    return fleet.gateway(**SHORT)[1]
+@pytest.fixture(scope="module")
+def url(lasting_fleet: Fleet) -> str:
+    return lasting_fleet.gateway(**SHORT)[1]
 
 
 def test_a_request_that_stays_unfinished_is_answered_408(url: str) -> None:

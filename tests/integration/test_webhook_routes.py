@@ -23,16 +23,15 @@ PATH = "/v1/webhook-endpoints"
 URL = "https://1.1.1.1/hook"
 
 
+@pytest.fixture(scope="module")
+def gateway_url(lasting_fleet: Fleet) -> str:
+    return lasting_fleet.gateway(auth="keys", webhooks="off")[1]
+
+
 @pytest.fixture
-def http(fleet: Fleet, store: Store) -> Iterator[httpx2.Client]:
-    _, url = fleet.gateway(auth="keys", webhooks="off")
-    with httpx2.Client(base_url=url, timeout=30) as client:
+def http(valkey: ValkeyServer, gateway_url: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=gateway_url, timeout=30) as client:
         yield client
-
-
-@pytest.fixture
-def tenancy(valkey: ValkeyServer) -> Tenancy:
-    return Tenancy(valkey.url)
 
 
 @pytest.fixture
