@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 
+import pytest
+
 from benchmarks.closed_loop import peak
 from benchmarks.connection import LOST, Target, run
 from benchmarks.open_loop import Sample, offer, percentile, poisson, summary
 from benchmarks.overload import recovery_s
+
+# A run begins with a collection of garbage, which finds what any test before has left: no fault of the run.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 STALL_S = 0.5
 REPLY = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
