@@ -8,7 +8,7 @@ from collections.abc import Callable
 #: From a text to a text, and how often it was applied.
 Step = Callable[[str], tuple[str, int]]
 
-#: More than any page has; an attack that has as many is not worth the time to take them one by one.
+#: More than nearly any page has; an attack that has as many is not worth the time to take them one by one.
 PLACES_AT_MOST = 2**14
 
 #: In no text that came as JSON, as the gateway refuses lone surrogates; `>` ends whatever a pattern takes.

@@ -11,7 +11,7 @@ IGNORED = b"\t\n\r"
 _NAMES = ("&Tab;", "&NewLine;", *(f"&{name};" for name in _NAMED.values()))
 #: What a spelling begins with that is not plain.
 ENTITIES = ("&#", *_NAMES)
-#: Of a letter of ASCII, a slash, a colon or what is ignored.
+#: Of a letter of ASCII, a slash, a colon or what is ignored: ranges, where `_numbers` would try each of them.
 _NUMBER = re.compile(
     r"&#(?:0*+(?:9|1[03]|47|58|6[5-9]|[789]\d|1[01]\d|12[0-2])(?!\d)"
     r"|[xX]0*+(?:[9aAdD]|2[fF]|3[aA]|[4-7][\da-fA-F])(?![\da-fA-F]))"
