@@ -118,6 +118,18 @@ def lasting_fleet(shared_valkey: ValkeyServer, tmp_path_factory: pytest.TempPath
     fleet.stop()
 
 
+@pytest.fixture(scope="module")
+def gateway_url(lasting_fleet: Fleet) -> str:
+    """A module whose gateway is set otherwise has a fixture of this name."""
+    return lasting_fleet.gateway()[1]
+
+
+@pytest.fixture
+def http(valkey: ValkeyServer, gateway_url: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=gateway_url, timeout=30) as client:
+        yield client
+
+
 @pytest.fixture
 def own_fleet(own_valkey: ValkeyServer, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path, own_valkey.url)

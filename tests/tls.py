@@ -47,6 +47,12 @@ class TlsRedis(ValkeyServer):
         words = (word for name, value in options.items() for word in (f"--{name}", str(value)))
         return [*super()._command(), *words]
 
+    @property
+    def handshakes(self) -> int:
+        """Of the connections that are open."""
+        with self.client() as client:
+            return sum(one["laddr"].endswith(f":{self.tls_port}") for one in client.client_list())
+
 
 class TlsTerminator:
     """Listens on a private port of its own; a thread pumps bytes to and from the server behind it."""
@@ -57,7 +63,8 @@ class TlsTerminator:
         self._behind = behind
         self._listens = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-        self.port = 0
+        self.tls_port = 0
+        self.handshakes = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -70,12 +77,13 @@ class TlsTerminator:
     async def _run(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
-        self.port = server.sockets[0].getsockname()[1]
+        self.tls_port = server.sockets[0].getsockname()[1]
         self._listens.set()
         await self._ending.wait()
         server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.handshakes += 1
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._behind)
         try:
             await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))

@@ -13,11 +13,10 @@ from tests.processes import Fleet
 
 
 @pytest.fixture(scope="module")
-def client(lasting_fleet: Fleet) -> Iterator[Client]:
+def client(lasting_fleet: Fleet, gateway_url: str) -> Iterator[Client]:
     worker = lasting_fleet.start("worker", slots=4)
     worker.wait_for("worker_ready", within_s=120)
-    _, url = lasting_fleet.gateway()
-    with Client(url) as client:
+    with Client(gateway_url) as client:
         yield client
 
 

@@ -17,11 +17,10 @@ from tests.valkey import ValkeyServer
 
 
 @pytest.fixture(scope="module")
-def client(lasting_fleet: Fleet) -> Iterator[Client]:
-    _, url = lasting_fleet.gateway()
+def client(lasting_fleet: Fleet, gateway_url: str) -> Iterator[Client]:
     worker = lasting_fleet.start("tests.faulty_worker", slots=8, simulated_step_s=0, retry_base_s=0.02)
     worker.wait_for("worker_ready")
-    with Client(url) as client:
+    with Client(gateway_url) as client:
         yield client
 
 

@@ -18,9 +18,9 @@ def quill(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def url(lasting_fleet: Fleet) -> str:
+def url(lasting_fleet: Fleet, gateway_url: str) -> str:
     lasting_fleet.worker(simulated_step_s=0.001)
-    return lasting_fleet.gateway()[1]
+    return gateway_url
 
 
 def test_a_prompt_is_answered_streamed_and_listed(url: str) -> None:

@@ -27,14 +27,9 @@ MODEL = "quill-tiny"
 IS_JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def lasting_url(lasting_fleet: Fleet) -> str:
-    return lasting_fleet.gateway()[1]
-
-
 @pytest.fixture
-def url(valkey: ValkeyServer, lasting_url: str) -> str:
-    return lasting_url
+def url(valkey: ValkeyServer, gateway_url: str) -> str:
+    return gateway_url
 
 
 @asynccontextmanager

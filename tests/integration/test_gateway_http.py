@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -26,17 +25,6 @@ MODEL = "quill-tiny"
 RESULT = JobResult(
     text="one two", finish_reason="stop", usage=Usage(prompt_tokens=3, completion_tokens=2)
 ).model_dump_json()
-
-
-@pytest.fixture(scope="module")
-def gateway_url(lasting_fleet: Fleet) -> str:
-    return lasting_fleet.gateway()[1]
-
-
-@pytest.fixture
-def http(valkey: ValkeyServer, gateway_url: str) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=gateway_url, timeout=30) as client:
-        yield client
 
 
 def join(store: Store, context_tokens: int = 1000) -> None:

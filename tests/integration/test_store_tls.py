@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -23,52 +22,49 @@ def certificate_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("tls") / "store.pem", "DNS:localhost")
 
 
-@contextmanager
-def terminated(_: Path, certificate_file: Path, valkey: ValkeyServer) -> Iterator[int]:
-    terminator = TlsTerminator(certificate_file, valkey.port)
-    terminator.start()
-    yield terminator.port
-    terminator.stop()
+def terminator(_: Path, certificate_file: Path, valkey: ValkeyServer) -> TlsTerminator:
+    return TlsTerminator(certificate_file, valkey.port)
 
 
-@contextmanager
-def whole_redis(data_dir: Path, certificate_file: Path, _: ValkeyServer) -> Iterator[int]:
-    server = TlsRedis(data_dir, certificate_file)
+def whole_redis(data_dir: Path, certificate_file: Path, _: ValkeyServer) -> TlsRedis:
+    return TlsRedis(data_dir, certificate_file)
+
+
+@pytest.fixture(params=[terminator, *([whole_redis] if REDIS_SERVER else [])])
+def server(
+    request: pytest.FixtureRequest, tmp_path: Path, certificate_file: Path, valkey: ValkeyServer
+) -> Iterator[TlsTerminator | TlsRedis]:
+    server: TlsTerminator | TlsRedis = request.param(tmp_path, certificate_file, valkey)
     server.start()
-    yield server.tls_port
+    yield server
     server.stop()
 
 
-@pytest.fixture(params=[terminated, *([whole_redis] if REDIS_SERVER else [])])
-def port(
-    request: pytest.FixtureRequest, tmp_path: Path, certificate_file: Path, valkey: ValkeyServer
-) -> Iterator[int]:
-    with request.param(tmp_path, certificate_file, valkey) as port:
-        yield port
-
-
-def url_of(port: int, role: str, ca_file: Path, host: str = "localhost") -> str:
+def url_of(server: TlsTerminator | TlsRedis, role: str, ca_file: Path, host: str = "localhost") -> str:
     user = f"quill-{role}:{PASSWORD}"
-    return f"rediss://{user}@{host}:{port}/0?ssl_cert_reqs=required&ssl_ca_certs={ca_file}"
+    return f"rediss://{user}@{host}:{server.tls_port}/0?ssl_cert_reqs=required&ssl_ca_certs={ca_file}"
 
 
 @pytest.mark.timeout(60)
-def test_a_job_runs_over_a_store_behind_tls(port: int, certificate_file: Path, fleet: Fleet) -> None:
-    _, url = fleet.gateway(redis_url=url_of(port, "gateway", certificate_file))
-    fleet.worker(redis_url=url_of(port, "worker", certificate_file), simulated_step_s=0.001)
+def test_a_job_runs_over_a_store_behind_tls(
+    server: TlsTerminator | TlsRedis, certificate_file: Path, fleet: Fleet
+) -> None:
+    _, url = fleet.gateway(redis_url=url_of(server, "gateway", certificate_file))
+    fleet.worker(redis_url=url_of(server, "worker", certificate_file), simulated_step_s=0.001)
     body, prefer = {"prompt": "x", "max_tokens": 3}, {"Prefer": "wait=20"}
     reply = httpx2.post(f"{url}/v1/jobs", json=body, headers=prefer, timeout=30)
     assert (reply.status_code, reply.json()["state"]) == (200, "succeeded")
+    assert server.handshakes > 2
 
 
 @pytest.mark.parametrize("trusts", ["another authority", "another name"])
 def test_a_store_that_cannot_prove_who_it_is_gets_nothing(
-    port: int, certificate_file: Path, tmp_path: Path, trusts: str
+    server: TlsTerminator | TlsRedis, certificate_file: Path, tmp_path: Path, trusts: str
 ) -> None:
     other = certificate(tmp_path / "other.pem", "DNS:localhost")
     ca_file = other if "authority" in trusts else certificate_file
     host = "127.0.0.1" if "name" in trusts else "localhost"
-    store = Store.connect(Settings(redis_url=url_of(port, "gateway", ca_file, host)))
+    store = Store.connect(Settings(redis_url=url_of(server, "gateway", ca_file, host)))
     with pytest.raises(StoreUnavailable):
         store.run(calls.sweep())
     store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -16,7 +15,6 @@ from quill.webhooks.records import ENDPOINTS_AT_MOST
 from tests.integration.jobs import job_in
 from tests.processes import Fleet, eventually
 from tests.tenancy import Tenancy, bearer
-from tests.valkey import ValkeyServer
 
 PATH = "/v1/webhook-endpoints"
 #: Public, and no name that would have to be looked up; nothing is sent there.
@@ -26,12 +24,6 @@ URL = "https://1.1.1.1/hook"
 @pytest.fixture(scope="module")
 def gateway_url(lasting_fleet: Fleet) -> str:
     return lasting_fleet.gateway(auth="keys", webhooks="off")[1]
-
-
-@pytest.fixture
-def http(valkey: ValkeyServer, gateway_url: str) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=gateway_url, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture

@@ -43,10 +43,11 @@ def test_the_same_numbers_come_out(has_bias: bool, shape: tuple[int, ...], dtype
             torch.testing.assert_close(one, other, atol=2e-2, rtol=2e-2)
 
 
-def test_an_input_that_was_changed_is_computed_anew() -> None:
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_an_input_that_was_changed_is_computed_anew(dtype: torch.dtype) -> None:
     torch.set_num_threads(1)
-    block = Block(has_bias=False)
-    rows = torch.randn(2, 16)
+    block = Block(has_bias=False).to(dtype)
+    rows = torch.randn(2, 16).to(dtype)
     with torch.inference_mode():
         pack_linears(block)
         first = block.q_proj(rows).clone()
