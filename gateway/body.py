@@ -19,6 +19,8 @@ DEPTH_AT_MOST = 32
 #: Wrong places that one answer names; a body can have as many as it has bytes.
 FAULTS_AT_MOST = 20
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+#: The only thing that a model's own parser takes and `parse_json` does not.
+_CONSTANTS = (b"NaN", b"Infinity")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _JSON = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
@@ -76,10 +78,14 @@ def _surrogates(value: Any, path: tuple[str | int, ...] = ()) -> Fault | None:
     return next((fault for fault in found if fault), None)
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
-    """Raises ``MalformedBody`` or, with a pointer, ``InvalidRequest``."""
+def _check_depth(body: bytes) -> None:
     if _depth(body) > DEPTH_AT_MOST:
         raise MalformedBody(f"The body is nested deeper than {DEPTH_AT_MOST} levels.")
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Raises ``MalformedBody`` or, with a pointer, ``InvalidRequest``."""
+    _check_depth(body)
     try:
         value = json.loads(body.decode("utf-8", "strict"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -95,11 +101,16 @@ def parse_json(body: bytes) -> dict[str, Any]:
 async def read_model(request: Request, model: type[Model], max_bytes: int) -> Model:
     """The body as a strict model. Raises what the two steps before it raise, and ``InvalidRequest``."""
     body = await read_body(request, max_bytes)
-    parse_json(body)
+    _check_depth(body)
     try:
-        return model.model_validate_json(body)
+        wanted = model.model_validate_json(body)
     except ValidationError as error:
+        # Whether it is JSON at all comes first.
+        parse_json(body)
         raise InvalidRequest(faults=_faults_of(error)) from None
+    if any(constant in body for constant in _CONSTANTS):
+        parse_json(body)
+    return wanted
 
 
 def _faults_of(error: ValidationError) -> tuple[Fault, ...]:

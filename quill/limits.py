@@ -67,8 +67,9 @@ class Bound:
         """As callers know it."""
         return f"{self.kind}-{self.dimension}"
 
-    def arguments(self) -> tuple[str | int, ...]:
-        return self.dimension.value, self.scope, self.limit, self.period_s * 1000, self.capacity
+    @property
+    def words(self) -> str:
+        return f"{self.dimension} {self.scope} {self.limit} {self.period_s * 1000} {self.capacity}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +79,9 @@ class Bounds:
     items: tuple[Bound, ...] = ()
 
     @cached_property
-    def arguments(self) -> tuple[str | int, ...]:
-        return tuple(argument for bound in self.items for argument in bound.arguments())
+    def argument(self) -> str:
+        """Of the store's scripts."""
+        return ",".join(bound.words for bound in self.items)
 
     @cached_property
     def tokens_at_once(self) -> Bound | None:

@@ -55,8 +55,6 @@ class _Reading:
 
     def __init__(self, policy: SanitizePolicy, tokens: ControlTokens) -> None:
         self._policy = policy
-        #: Metadata is neither shown as a page nor read by a model.
-        self._plain = policy.model_copy(update={"markup": "keep", "control_tokens": "keep"})
         self._tokens = tokens
         self.actions: list[Action] = []
         self.faults: list[Fault] = []
@@ -66,12 +64,16 @@ class _Reading:
 
     def metadata(self, given: Mapping[str, str]) -> dict[str, str]:
         cleaned: dict[str, str] = {}
+        if not given:
+            return cleaned
+        # It is neither shown as a page nor read by a model.
+        plain = self._policy.model_copy(update={"markup": "keep", "control_tokens": "keep"})
         for name, value in given.items():
-            seen = sanitize(name, self._plain, self._tokens)
+            seen = sanitize(name, plain, self._tokens)
             if seen.text in cleaned:
                 self.faults.append(Fault("#/metadata", "has names that look the same"))
-            self._note(("metadata", seen.text), seen.counts, self._plain)
-            cleaned[seen.text] = self._read(("metadata", seen.text), value, self._plain)
+            self._note(("metadata", seen.text), seen.counts, plain)
+            cleaned[seen.text] = self._read(("metadata", seen.text), value, plain)
         return cleaned
 
     def _read(self, path: _Path, text: str, policy: SanitizePolicy) -> str:

@@ -74,7 +74,8 @@ def _every_job_ended_once(evidence: Evidence) -> Iterator[Violation]:
         walked = [State(state) for state in states]
         if sum(state in TERMINAL for state in walked) > 1:
             yield Violation("J2", job_id, f"ended more than once: {' '.join(states)}")
-        for edge in pairwise(walked):
+        # Admission is no event: who is told of a job learns where it stands.
+        for edge in pairwise((State.QUEUED, *walked)):
             if edge not in TRANSITIONS:
                 yield Violation("J2", job_id, f"{edge[0]} to {edge[1]}")
     for entry in evidence.entries:

@@ -104,7 +104,7 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.replay_of,
         int(submission.is_first_try),
         submission.traceparent,
-        *bounds.arguments,
+        bounds.argument,
     )
     return Call("admit", arguments, parse, refusal)
 

@@ -10,86 +10,135 @@ from typing import Any
 
 import hiredis
 import redis.asyncio
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio.retry import Retry
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from quill.store.call import Call, script
+from quill.store.call import Argument, Call, script
 
-#: Batches under way at once: while one is on its way, the next is collected.
-_SENDERS = 4
-#: Calls of a batch at most, so that no caller waits long for the others' replies.
+#: Batches under way at once, each on a connection: while one is on its way, the next is collected.
+SENDERS = 4
+#: Calls of a batch at most, so that no caller waits long for others' replies. Who asks for more at once
+#: has a batch of its own.
 _BATCH = 8
-
-
-class PackedConnection(redis.asyncio.Connection):
-    """Commands are written by hiredis, which reads the replies as well; redis-py does it in Python."""
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        name, *rest = args
-        return [hiredis.pack_command((*name.split(), *rest))]
 
 
 @dataclass(slots=True)
 class _Asked:
-    call: Call[Any]
-    reply: asyncio.Future[Any]
+    calls: Sequence[Call[Any]]
+    replies: asyncio.Future[list[Any]]
 
 
 @dataclass(slots=True)
 class Evaluations:
-    client: redis.asyncio.Redis
+    """``pool`` is its own, a connection a sender, without a timeout: ``timeout_s`` bounds a whole batch.
+
+    redis-py would start a task for each write and a timer for each reply.
+    """
+
+    pool: redis.asyncio.ConnectionPool
+    retry: Retry
     namespace: str
+    timeout_s: float
     _waiting: deque[_Asked] = field(default_factory=deque)
     _senders: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def reply_to(self, call: Call[Any]) -> Any:
-        """What the script answers. Raises ``RedisError``."""
-        asked = _Asked(call, asyncio.get_running_loop().create_future())
+    async def replies_to(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """What the scripts answer, in order and in one round trip; an answer may be an error.
+
+        Raises ``RedisError`` when there are none.
+        """
+        asked = _Asked(calls, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
-        if len(self._senders) < _SENDERS:
+        if len(self._senders) < self.pool.max_connections:
             sender = asyncio.create_task(self._send())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
-        return await asked.reply
+        return await asked.replies
+
+    async def close(self) -> None:
+        await self.pool.disconnect()
 
     async def _send(self) -> None:
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            # Whoever has gone by now wants no answer, and a script that nobody asks for need not run.
-            batch = [asked for asked in batch if not asked.reply.done()]
-            replies: Sequence[Any] = [RedisError("the sender was stopped")] * len(batch)
+            batch = self._next_batch()
+            replies: list[Any] | RedisError = RedisError("the sender was stopped")
             try:
-                replies = await self.evaluate([asked.call for asked in batch])
+                replies = await self._evaluated([call for asked in batch for call in asked.calls])
             except RedisError as error:
-                replies = [error] * len(batch)
+                replies = error
             finally:
-                for asked, reply in zip(batch, replies, strict=True):
-                    _hand_over(asked.reply, reply)
+                _hand_over(batch, replies)
 
-    async def evaluate(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Replies in order; a reply may be an error. Raises ``RedisError`` when there are none."""
-        replies = await self._evaluated(calls)
-        missing = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missing:
-            for name in {calls[place].script for place in missing}:
-                await self.client.script_load(script(name).text)
-            again = await self._evaluated([calls[place] for place in missing])
-            for place, reply in zip(missing, again, strict=True):
-                replies[place] = reply
-        return replies
+    def _next_batch(self) -> list[_Asked]:
+        batch: list[_Asked] = []
+        size = 0
+        while self._waiting and (not batch or size + len(self._waiting[0].calls) <= _BATCH):
+            asked = self._waiting.popleft()
+            # Whoever has gone by now wants no answer, and a script that nobody asks for need not run.
+            if not asked.replies.done():
+                batch.append(asked)
+                size += len(asked.calls)
+        return batch
 
     async def _evaluated(self, calls: Sequence[Call[Any]]) -> list[Any]:
         if not calls:
             return []
-        async with self.client.pipeline(transaction=False) as pipe:
-            for call in calls:
-                pipe.evalsha(script(call.script).sha, 1, self.namespace, *call.arguments)
-            return await pipe.execute(raise_on_error=False)
+        replies = await self._exchanged([self._evaluation(call) for call in calls])
+        missing = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if missing:
+            names = {calls[place].script for place in missing}
+            loads = [_packed("SCRIPT", "LOAD", script(name).text) for name in names]
+            again = await self._exchanged([*loads, *(self._evaluation(calls[place]) for place in missing)])
+            for place, reply in zip(missing, again[len(loads) :], strict=True):
+                replies[place] = reply
+        return replies
+
+    def _evaluation(self, call: Call[Any]) -> bytes:
+        return _packed("EVALSHA", script(call.script).sha, 1, self.namespace, *call.arguments)
+
+    async def _exchanged(self, commands: Sequence[bytes]) -> list[Any]:
+        return await self.retry.call_with_retry(lambda: self._exchange(commands), _forgive)
+
+    async def _exchange(self, commands: Sequence[bytes]) -> list[Any]:
+        """One try; redis-py closes a connection on which it fails."""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
+                try:
+                    await connection.send_packed_command(b"".join(commands))
+                    return [await _reply_on(connection) for _ in commands]
+                finally:
+                    await self.pool.release(connection)
+        except TimeoutError as error:
+            raise RedisTimeoutError from error
 
 
-def _hand_over(waiting: asyncio.Future[Any], reply: Any) -> None:
-    if waiting.done():
-        return
-    if isinstance(reply, BaseException):
-        waiting.set_exception(reply)
-    else:
-        waiting.set_result(reply)
+def _packed(*command: Argument) -> bytes:
+    """By hiredis, as redis-py does it in Python."""
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub takes one of them
+    return packed
+
+
+async def _forgive(_: Exception) -> None:
+    """Nothing is left to clean up before the next try."""
+
+
+async def _reply_on(connection: redis.asyncio.Connection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _hand_over(batch: Sequence[_Asked], replies: list[Any] | RedisError) -> None:
+    """To each its own; who has gone meanwhile gets nothing."""
+    first = 0
+    for asked in batch:
+        last = first + len(asked.calls)
+        if not asked.replies.done():
+            if isinstance(replies, RedisError):
+                asked.replies.set_exception(replies)
+            else:
+                asked.replies.set_result(replies[first:last])
+        first = last

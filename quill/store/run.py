@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from quill.errors import QueueFull, QuillError, StoreUnavailable
 from quill.keys import Keys
 from quill.settings import Settings
 from quill.store.call import Call, script
-from quill.store.evaluations import Evaluations, PackedConnection
+from quill.store.evaluations import SENDERS, Evaluations
 from quill.store.sentinel import async_blocking_pool, blocking_pool
 
 T = TypeVar("T")
@@ -85,6 +85,12 @@ class Store:
         self.client.connection_pool.disconnect()
 
 
+def _async_pool(settings: Settings, options: Mapping[str, Any]) -> redis.asyncio.BlockingConnectionPool:
+    if settings.sentinel:
+        return async_blocking_pool(settings.sentinel, **options)
+    return redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, **options)
+
+
 @dataclass(frozen=True, slots=True)
 class AsyncStore:
     """The store over an asyncio client."""
@@ -100,21 +106,20 @@ class AsyncStore:
         from redis.asyncio.retry import Retry as AsyncRetry
 
         options = _options(settings, timeout_s, max_connections)
-        options["retry"] = AsyncRetry(_backoff(), _RETRIES)
-        pool = (
-            async_blocking_pool(settings.sentinel, **options)
-            if settings.sentinel
-            else redis.asyncio.BlockingConnectionPool.from_url(
-                settings.redis_url, connection_class=PackedConnection, **options
-            )
+        options["retry"] = retry = AsyncRetry(_backoff(), _RETRIES)
+        own = options | {"max_connections": min(SENDERS, max_connections), "socket_timeout": None}
+        evaluations = Evaluations(
+            _async_pool(settings, own), retry, settings.keys.namespace, options["socket_timeout"]
         )
-        client = redis.asyncio.Redis(connection_pool=pool)
-        return cls(client, settings.keys, Evaluations(client, settings.keys.namespace))
+        client = redis.asyncio.Redis(connection_pool=_async_pool(settings, options))
+        return cls(client, settings.keys, evaluations)
 
     async def run(self, call: Call[T]) -> T:
         """Raises ``StoreUnavailable`` or ``QueueFull``, or what the script's refusal stands for."""
         try:
-            reply = await self.evaluations.reply_to(call)
+            (reply,) = await self.evaluations.replies_to([call])
+            if isinstance(reply, RedisError):
+                raise reply
         except RedisError as error:
             raise translated(error) from error
         return call.answer(reply)
@@ -122,7 +127,7 @@ class AsyncStore:
     async def run_each(self, wanted: Sequence[Call[T]]) -> list[T | QuillError]:
         """All in one round trip; a refusal is an entry. Raises ``Unavailable``."""
         try:
-            replies = await self.evaluations.evaluate(wanted)
+            replies = await self.evaluations.replies_to(wanted)
         except RedisError as error:
             raise translated(error) from error
         answers: list[T | QuillError] = []
@@ -134,5 +139,6 @@ class AsyncStore:
         return answers
 
     async def close(self) -> None:
+        await self.evaluations.close()
         await self.client.aclose()
         await self.client.connection_pool.disconnect()

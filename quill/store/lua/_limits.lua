@@ -4,19 +4,15 @@
 -- asked for must fit below `capacity`. Levels are kept times the period in us, so that they stay whole numbers.
 -- Everything else is membership, never a counter that could leak; bytes change only together with a job's state.
 
-local BOUND_FIELDS = 5
 local IS_RATE = {requests = true, tokens = true}
 
-local function bound_of(dimension, scope, limit, period_ms, capacity)
-  return {dimension = dimension, scope = scope, limit = tonumber(limit), period_us = tonumber(period_ms) * 1000,
-    capacity = tonumber(capacity)}
-end
-
--- As a job's record keeps them, so that it can be settled by what it was admitted by.
-local function bounds_of(job)
+-- As they are asked for and as a job's record keeps them, so that it is settled by what it was admitted by.
+local function bounds_of(limits)
   local bounds = {}
-  for words in string.gmatch(job.limits or '', '[^,]+') do
-    bounds[#bounds + 1] = bound_of(string.match(words, '^(%S+) (%S+) (%S+) (%S+) (%S+)$'))
+  for words in string.gmatch(limits or '', '[^,]+') do
+    local dimension, scope, limit, period_ms, capacity = string.match(words, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+    bounds[#bounds + 1] = {dimension = dimension, scope = scope, limit = tonumber(limit),
+      period_us = tonumber(period_ms) * 1000, capacity = tonumber(capacity)}
   end
   return bounds
 end
@@ -90,7 +86,7 @@ end
 
 -- The job has ended: its place is free, and tokens that it reserved and did not use are given back.
 local function give_back(id, job, used_tokens)
-  local bounds = bounds_of(job)
+  local bounds = bounds_of(job.limits)
   for _, bound in ipairs(bounds) do
     if bound.dimension == 'tokens' then
       local level, at_us = level_of(bound)

@@ -66,7 +66,7 @@ end
 local function return_to_line(id, job, pause_ms)
   free_worker(id, job)
   make_room(id, job)
-  if job.state ~= 'queued' then begin_wait(id, job, bounds_of(job)) end
+  if job.state ~= 'queued' then begin_wait(id, job, bounds_of(job.limits)) end
   redis.call('HSET', key('job', id), 'state', 'queued', 'seq', tonumber(job.seq) + 1)
   if (pause_ms or 0) > 0 then
     redis.call('ZADD', key('delayed', job.model), digits(NOW_MS + pause_ms), id)

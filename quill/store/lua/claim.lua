@@ -60,7 +60,7 @@ if start_by_ms then redis.call('ZREM', key('due'), id) end
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 redis.call('HSET', record, 'state', 'running', 'token', token, 'worker', worker, 'produced', 0,
   'started', digits(NOW_MS))
-end_wait(id, job, bounds_of(job))
+end_wait(id, job, bounds_of(job.limits))
 begin_lease(id, job, worker, tonumber(lease_ms))
 announce(id, 'running', attempt)
 return grant(attempt)
