@@ -6,6 +6,7 @@ import re
 
 from gateway.sanitize.flood import escape_tags, unless_flooded
 from gateway.sanitize.html_tags import TAG
+from gateway.sanitize.lowered import lowered
 from gateway.sanitize.pieces import Step, inside, mark_after, replace
 
 # Three letters at least: `one`, `once` and `only` are ordinary attributes.
@@ -28,9 +29,13 @@ def strip_handlers(text: str) -> tuple[str, int]:
 
 
 def _in_tags(text: str, step: Step) -> tuple[str, int]:
-    if "<" not in text or "=" not in text or not _HANDLER.search(text):
-        return text, 0
-    return inside(TAG, step, text)
+    return inside(TAG, step, text) if _may_be_in(text) else (text, 0)
+
+
+def _may_be_in(text: str) -> bool:
+    if "<" not in text or "=" not in text or b"on" not in lowered(text):
+        return False
+    return bool(_HANDLER.search(text))
 
 
 def _escape(tags: str) -> tuple[str, int]:
