@@ -6,7 +6,8 @@
 
 local IS_RATE = {requests = true, tokens = true}
 
--- As they are asked for and as a job's record keeps them, so that it is settled by what it was admitted by.
+-- From `<dimension> <scope> <limit> <period_ms> <capacity>`, a comma between two: as they are asked for, and as a job's
+-- record keeps them, so that it is settled by what it was admitted by.
 local function bounds_of(limits)
   local bounds = {}
   for words in string.gmatch(limits or '', '[^,]+') do
