@@ -1,10 +1,11 @@
 """Thousands of idle readers, and clients that never finish a request, beside good ones.
 
-    python -m benchmarks.idle [--readers 5000] [--stallers 500] [--seconds 10]
+    python -m benchmarks.idle [--readers 5000] [--stallers 500] [--seconds 45]
 
-Good clients submit at a steady rate: their p50 and p99 alone, and while the others are there. The gateway's
-memory is read before, with all readers, and at the end; its connections to the store are counted. It has
-a core of its own, everything else the other. The last line is JSON.
+Good clients submit at a steady rate: their p50 and p99 alone, and while the others are there, for so long
+that every reader is sent comments and looked after again. The gateway's memory is read before, with all
+readers, and at the end; its connections to the store are counted. It has a core of its own, everything else
+the other. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import multiprocessing
 import os
 import random
 import resource
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from benchmarks.pinned import two_cores
 RATE_PER_S = 200.0
 _SEED = 1
 _OTHER_FILES = 1000
+_WARM_UP_S = 10.0
 #: Connections that are made at once.
 _AT_ONCE = 100
 
@@ -106,7 +107,7 @@ def measure(gateway: served.Served, readers: int, stallers: int, seconds: float)
     target, process = gateway.target, psutil.Process(gateway.pid)
     lines = target.request.split(b"\r\n")
     key = next(line for line in lines if line.lower().startswith(b"authorization"))
-    good_clients(target, seconds)
+    good_clients(target, _WARM_UP_S)
     rss_mib = [process.memory_info().rss >> 20]
     alone = good_clients(target, seconds)
     job = asyncio.run(accepted_job(target)).encode()
@@ -116,7 +117,6 @@ def measure(gateway: served.Served, readers: int, stallers: int, seconds: float)
         rss_mib.append(process.memory_info().rss >> 20)
         with crowd(target.port, Members(stallers, stall)):
             beside = good_clients(target, seconds)
-        time.sleep(2 * seconds)
         rss_mib.append(process.memory_info().rss >> 20)
         outgoing = [
             item for item in process.net_connections() if item.raddr and item.laddr.port != target.port
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--readers", type=int, default=5000)
     parser.add_argument("--stallers", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=45.0)
     options = parser.parse_args()
     # The gateway inherits it.
     allow_files(options.readers + options.stallers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,6 +15,11 @@ from quill.store.run import AsyncStore, translated
 
 _BLOCK_S = 1.0
 _BATCH = 1000
+
+
+def spread(pause_s: float) -> float:
+    """The pause, or up to half of it less, so that thousands who came at once, as after a restart, part."""
+    return pause_s * random.uniform(0.5, 1)
 
 
 class Bell:

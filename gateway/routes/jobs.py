@@ -14,6 +14,7 @@ from gateway.body import read_model
 from gateway.caller import Canceller, Reader, direct
 from gateway.contract import JOB_REQUEST_BODY
 from gateway.departure import cancelled_on_departure
+from gateway.events import spread
 from gateway.identity import identity_of
 from gateway.principals import Principal
 from gateway.routes.paging import After, Limit, page_of
@@ -107,7 +108,7 @@ async def _wait(here: Gateway, tenant: str, job_id: str, wait_s: float) -> Job:
             left_s = deadline_s - time.monotonic()
             if job.state in TERMINAL or left_s <= 0:
                 return job
-            await bell.wait(min(left_s, LOOK_AGAIN_S))
+            await bell.wait(min(left_s, spread(LOOK_AGAIN_S)))
 
 
 @router.get("/jobs/{job_id}", response_model=Job)

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from gateway.caller import Reader
 from gateway.departure import PatientStream, cancelled_on_departure
-from gateway.events import Bell
+from gateway.events import Bell, spread
 from gateway.patience import patience
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from quill.errors import QuillError
@@ -84,7 +84,9 @@ async def _events(here: Gateway, tenant: str, job: Job, place: Place, bell: Bell
         if is_over:
             yield sse("done", job.model_dump(mode="json", by_alias=True))
             return
-        while not await bell.wait(here.settings.keep_alive_s) and time.monotonic() - looked_s < LOOK_AGAIN_S:
+        while not await bell.wait(spread(here.settings.keep_alive_s)):
+            if time.monotonic() - looked_s > LOOK_AGAIN_S:
+                break
             yield b": keep-alive\n\n"
         looked_s = time.monotonic()
         job = await here.job(tenant, job.id)
