@@ -34,8 +34,8 @@ from quill.webhooks.endpoints import Endpoints
 
 _log = structlog.get_logger(__name__)
 
-#: Python's own (700, 10, 10) made pauses of 100 ms beside 5,000 readers: what each of them renews is young again,
-#: so that a look through the young objects is one through most of them.
+#: Python's own (700, 10, 10) made pauses of 100 ms beside 5,000 readers: what they renew is young again,
+#: and to look through the young objects is to look through most of them.
 _COLLECT_AFTER = (10_000, 10, 10)
 #: The busiest first: they are looked through in this order.
 ROUTES = (jobs, stream, batch, letters, service, tenants, webhooks)
@@ -112,6 +112,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for routes in ROUTES:
         app.include_router(guarded(routes.router), responses=PROBLEMS)
     app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]  # FastAPI's documented way
-    app.add_middleware(Express, routes={("POST", jobs.submit.path): jobs.submit})
+    app.add_middleware(Express, routes=[("POST", jobs.submit), ("GET", jobs.poll), ("GET", stream.follow)])
     app.add_middleware(Access)
     return app

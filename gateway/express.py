@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from fastapi import Request
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.caller import Direct
@@ -13,14 +14,15 @@ from quill.errors import QuillError
 
 
 class Express:
-    """Pure ASGI. What it does not know, by method and path, it leaves to the app."""
+    """Pure ASGI. What it does not know, and whatever has a query, it leaves to the app."""
 
-    def __init__(self, app: ASGIApp, routes: Mapping[tuple[str, str], Direct]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[tuple[str, Direct]]) -> None:
+        """``routes``: methods and endpoints, the busiest first."""
         self._app = app
-        self._routes = routes
+        self._routes = [(method, compile_path(route.path)[0], route) for method, route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        route = self._route_of(scope)
         if route is None:
             await self._app(scope, receive, send)
             return
@@ -30,3 +32,12 @@ class Express:
         except QuillError as error:
             response = problem(error, scope["request_id"])
         await response(scope, receive, send)
+
+    def _route_of(self, scope: Scope) -> Direct | None:
+        if scope["type"] != "http" or scope["query_string"]:
+            return None
+        for method, pattern, route in self._routes:
+            if method == scope["method"] and (match := pattern.match(scope["path"])):
+                scope["path_params"] = match.groupdict()
+                return route
+        return None

@@ -111,6 +111,12 @@ async def _wait(here: Gateway, tenant: str, job_id: str, wait_s: float) -> Job:
             await bell.wait(min(left_s, spread(LOOK_AGAIN_S)))
 
 
+@direct("/v1/jobs/{job_id}", Scope.READ)
+async def poll(request: Request, caller: Principal, here: Gateway) -> Response:
+    """As ``look`` for who does not wait."""
+    return _seen(await here.job(caller.tenant, request.path_params["job_id"]))
+
+
 @router.get("/jobs/{job_id}", response_model=Job)
 async def look(
     request: Request,

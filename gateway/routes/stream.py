@@ -9,17 +9,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.caller import Reader
+from gateway.caller import Reader, direct
 from gateway.departure import PatientStream, cancelled_on_departure
 from gateway.events import Bell, spread
 from gateway.patience import patience
+from gateway.principals import Principal
 from gateway.state import LOOK_AGAIN_S, Gateway, Here
 from quill.errors import QuillError
 from quill.job import Job
 from quill.states import TERMINAL
+from quill.tenancy.records import Scope
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -121,9 +123,24 @@ async def events(
     cancel_on_disconnect: bool = False,
 ) -> StreamingResponse:
     tenant = caller.tenant
-    job = await here.job(tenant, job_id)
-    body = _listen(here, tenant, job, Place.of(last_event_id))
+    body = await _followed(here, tenant, job_id, last_event_id)
     if cancel_on_disconnect:
         attended = _attended(here, request, tenant, job_id, body)
         return PatientStream(attended, media_type="text/event-stream", headers=_HEADERS)
     return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)
+
+
+@direct("/v1/jobs/{job_id}/events", Scope.READ)
+async def follow(request: Request, caller: Principal, here: Gateway) -> Response:
+    """As ``events`` for who may come back."""
+    last_event_id = request.headers.get("last-event-id")
+    body = await _followed(here, caller.tenant, request.path_params["job_id"], last_event_id)
+    return StreamingResponse(body, media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _followed(
+    here: Gateway, tenant: str, job_id: str, last_event_id: str | None
+) -> AsyncIterator[bytes]:
+    """Raises ``JobNotFound`` now, and not when the answer has begun."""
+    job = await here.job(tenant, job_id)
+    return _listen(here, tenant, job, Place.of(last_event_id))

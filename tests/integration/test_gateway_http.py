@@ -156,6 +156,23 @@ def test_what_is_not_there_is_a_problem_too(http: httpx2.Client, path: str) -> N
     assert (reply.status_code, reply.headers["content-type"]) == (404, "application/problem+json")
 
 
+def test_the_short_way_past_the_router_answers_as_the_router_does(http: httpx2.Client, store: Store) -> None:
+    ended, running = submit(http), submit(http)
+    join(store)
+    end(store, claim(store))
+    claim(store)
+    for path in (ended, f"{ended}/events", running, "job_x", "job_x/events", "batch", "%00", "a b%C3%BC"):
+        short, long = (http.get(f"/v1/jobs/{path}{query}") for query in ("", "?x=1"))
+        assert told(short) == told(long), path
+
+
+def told(reply: httpx2.Response) -> tuple[int, dict[str, str], str]:
+    """All but what names the request and the moment."""
+    own = {name: value for name, value in reply.headers.items() if name not in ("x-request-id", "date")}
+    body = reply.text.replace(reply.headers["x-request-id"], "")
+    return reply.status_code, own, body
+
+
 def test_a_long_poll_wakes_at_the_end(http: httpx2.Client, store: Store) -> None:
     join(store)
     job_id = submit(http)
