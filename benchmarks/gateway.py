@@ -13,8 +13,9 @@ core, to see that nothing else was the bottleneck. LiteLLM's proxy has a mock mo
 `p..._ms`: at `rate_per_s`, half of our saturation, an open loop with Poisson arrivals, from when a request
 was due; `added_...` is ours less the bare one's. The run is `void` if the generator itself was late.
 `cpu_us_per_job`: CPU time at that rate, of the gateway's process and, `store_...`, of the store's.
-`overload_...`: 5 s at 150 % of saturation, then half again; goodput is the share of saturation that was
-accepted meanwhile, recovery the time until the 99th percentile is within twice of what it was before.
+`overload_...`: 5 s at 150 % of a saturation that is taken just before, as machines change their speed from
+minute to minute, then half of it again. Goodput is the share of it that was accepted meanwhile, recovery the
+time until the 99th percentile is within twice of what it was before.
 The last line is one JSON object.
 """
 
@@ -183,8 +184,8 @@ def measure(
     rates = at_rates(starts, CALM * knee_per_s, rounds, seconds, dice)
     normal_ms = statistics.median(one.summary.p99_ms for one in rates["quill"])
     with starts["quill"]() as gateway:
-        warm_up(gateway, CALM * knee_per_s, dice)
-        burst = overload(gateway.target, knee_per_s, normal_ms, dice)
+        knee_now_per_s = saturate(gateway, seconds).accepted_per_s
+        burst = overload(gateway.target, knee_now_per_s, normal_ms, dice)
     rate = {"rate_per_s": round(CALM * knee_per_s, 1)}
     return peaks | rate | at_rate_json(rates) | overload_json(burst)
 
