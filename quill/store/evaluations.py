@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import redis.asyncio
@@ -51,24 +51,28 @@ class Evaluations:
         asked = _Asked(calls, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         if len(self._senders) < self.pool.max_connections:
-            sender = asyncio.create_task(self._send())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+            self._senders.add(asyncio.create_task(self._send()))
         return await asked.replies
 
     async def close(self) -> None:
         await self.pool.disconnect()
 
     async def _send(self) -> None:
-        while self._waiting:
-            batch = self._next_batch()
-            replies: list[Any] | RedisError = RedisError("the sender was stopped")
-            try:
-                replies = await self._evaluated([call for asked in batch for call in asked.calls])
-            except RedisError as error:
-                replies = error
-            finally:
-                _hand_over(batch, replies)
+        try:
+            while self._waiting:
+                await self._answer(self._next_batch())
+        finally:
+            # At once: whoever is asked for from here on needs another sender.
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _answer(self, batch: Sequence[_Asked]) -> None:
+        replies: list[Any] | RedisError = RedisError("the sender was stopped")
+        try:
+            replies = await self._evaluated([call for asked in batch for call in asked.calls])
+        except RedisError as error:
+            replies = error
+        finally:
+            _hand_over(batch, replies)
 
     def _next_batch(self) -> list[_Asked]:
         batch: list[_Asked] = []

@@ -65,6 +65,20 @@ async def test_a_refusal_is_only_its_own_callers(store: Store, asked: AsyncStore
     assert await good == job_id
 
 
+async def test_who_asks_again_as_soon_as_they_are_answered_is_answered_again(
+    store: Store, settings: Settings
+) -> None:
+    """By then the sender of the first answer is about to end."""
+    job_id = admit(store)
+    asked = AsyncStore.connect(settings, max_connections=1)
+    try:
+        async with asyncio.timeout(5):
+            for _ in range(10):
+                assert await found(asked, job_id) == job_id
+    finally:
+        await asked.close()
+
+
 async def test_a_store_that_has_forgotten_the_scripts_is_told_them_again(
     store: Store, asked: AsyncStore
 ) -> None:
