@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import selectors
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -103,23 +102,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     gc.collect()
     gc.disable()  # a collection would be counted as the server's slowness
     try:
-        with asyncio.Runner(loop_factory=exact) as runner, punctual():
+        with asyncio.Runner(loop_factory=exact) as runner:
             return runner.run(work)
     finally:
         gc.enable()
-
-
-@contextmanager
-def punctual() -> Iterator[None]:
-    """Ahead of the store on the core that they share, where the system lets us.
-
-    Else the generator's turn comes up to 3 ms late, and it counts that as the server's slowness.
-    """
-    policy, settings = os.sched_getscheduler(0), os.sched_getparam(0)
-    with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    try:
-        yield
-    finally:
-        with suppress(PermissionError):
-            os.sched_setscheduler(0, policy, settings)

@@ -40,7 +40,7 @@ from benchmarks.closed_loop import peak
 from benchmarks.connection import run
 from benchmarks.open_loop import Summary, offer, poisson, summary
 from benchmarks.overload import CALM, Overload, overload
-from benchmarks.pinned import cpu_s, two_cores
+from benchmarks.pinned import cpu_s, punctual, two_cores
 from benchmarks.served import Served
 
 Start = Callable[[], AbstractContextManager[Served]]
@@ -74,7 +74,8 @@ def saturate(gateway: Served, seconds: float) -> Saturation:
 def at_rate(gateway: Served, rate_per_s: float, seconds: float, dice: random.Random) -> AtRate:
     warm_up(gateway, rate_per_s, dice)
     before_s = cpu_s(gateway.pid), cpu_s(gateway.store_pid)
-    samples = run(offer(gateway.target, [*poisson(dice, rate_per_s, seconds)]))
+    with punctual():
+        samples = run(offer(gateway.target, [*poisson(dice, rate_per_s, seconds)]))
     found = summary(samples, gateway.target.accepted)
     jobs = max(found.accepted, 1)
     return AtRate(

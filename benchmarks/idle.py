@@ -28,7 +28,7 @@ import psutil
 from benchmarks import served
 from benchmarks.connection import HOST, Target, run
 from benchmarks.open_loop import Summary, offer, poisson, summary
-from benchmarks.pinned import two_cores
+from benchmarks.pinned import punctual, two_cores
 
 RATE_PER_S = 200.0
 _SEED = 1
@@ -91,7 +91,8 @@ def allow_files(count: int) -> None:
 
 def good_clients(target: Target, seconds: float) -> Summary:
     dues_s = list(poisson(random.Random(_SEED), RATE_PER_S, seconds))
-    return summary(run(offer(target, dues_s)), target.accepted)
+    with punctual():
+        return summary(run(offer(target, dues_s)), target.accepted)
 
 
 async def accepted_job(target: Target) -> str:

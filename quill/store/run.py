@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 from redis.retry import Retry
@@ -103,8 +104,6 @@ class AsyncStore:
     def connect(
         cls, settings: Settings, *, timeout_s: float | None = None, max_connections: int = 32
     ) -> AsyncStore:
-        from redis.asyncio.retry import Retry as AsyncRetry
-
         options = _options(settings, timeout_s, max_connections)
         options["retry"] = retry = AsyncRetry(_backoff(), _RETRIES)
         own = options | {"max_connections": min(SENDERS, max_connections), "socket_timeout": None}
