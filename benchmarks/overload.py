@@ -10,11 +10,11 @@ from benchmarks.connection import Target, run
 from benchmarks.open_loop import Sample, Summary, offer, percentile, poisson, summary
 
 BURST = 1.5
-#: Of the knee, before and after the burst.
+#: Of the knee, after the burst.
 CALM = 0.5
 #: Who sheds nothing has half of this in its line at the end, and takes this long to work it off.
 BURST_S = 5.0
-CALM_S = 20.0
+CALM_S = 12.0
 #: Long enough for a percentile of its requests.
 _LOOK_S = 0.5
 #: A percentile of so few varies by itself.
@@ -23,7 +23,8 @@ _NORMAL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    goodput_share: float
+    #: Accepted in time for the end of the burst.
+    goodput_per_s: float
     #: ``None`` if it took longer than was looked at.
     recovery_s: float | None
     summary: Summary
@@ -36,7 +37,7 @@ def overload(target: Target, knee_per_s: float, normal_p99_ms: float, dice: rand
     taken = [sample for sample in samples if sample.status == target.accepted]
     in_burst = sum(sample.due_s + sample.latency_s <= BURST_S for sample in taken)
     return Overload(
-        goodput_share=in_burst / BURST_S / knee_per_s,
+        goodput_per_s=in_burst / BURST_S,
         recovery_s=recovery_s(taken, BURST_S, normal_p99_ms),
         summary=summary(samples, target.accepted),
     )
