@@ -28,9 +28,14 @@ async def authorized(request: Request, scope: Scope) -> Principal:
     if gateway.settings.auth == "off":
         return LOCAL_PRINCIPAL
     principal = await gateway.principals.of(key_of(request))
-    if scope not in principal.scopes:
-        raise PermissionDenied(f"The API key lacks the scope `{scope.value}`. Use one that has it.")
+    check_scope(principal, scope)
     return principal
+
+
+def check_scope(caller: Principal, scope: Scope) -> None:
+    """Raises ``PermissionDenied``."""
+    if scope not in caller.scopes:
+        raise PermissionDenied(f"The API key lacks the scope `{scope.value}`. Use one that has it.")
 
 
 def key_of(request: Request) -> str:

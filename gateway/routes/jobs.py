@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway import ratelimit
 from gateway.admission import Admitted
 from gateway.body import read_model
-from gateway.caller import Canceller, Reader, direct
+from gateway.caller import Canceller, Reader, check_scope, direct
 from gateway.contract import JOB_REQUEST_BODY
 from gateway.departure import cancelled_on_departure
 from gateway.events import spread
@@ -132,6 +132,7 @@ async def look(
     wait_s = min(wait, here.settings.max_wait_s)
     if not cancel_on_disconnect:
         return _seen(await _wait(here, tenant, job_id, wait_s))
+    check_scope(caller, Scope.CANCEL)
     async with cancelled_on_departure(here, request, tenant, job_id):
         return _seen(await _wait(here, tenant, job_id, wait_s))
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.caller import Reader, direct
+from gateway.caller import Reader, check_scope, direct
 from gateway.departure import PatientStream, cancelled_on_departure
 from gateway.events import Bell, spread
 from gateway.patience import patience
@@ -123,6 +123,8 @@ async def events(
     cancel_on_disconnect: bool = False,
 ) -> StreamingResponse:
     tenant = caller.tenant
+    if cancel_on_disconnect:
+        check_scope(caller, Scope.CANCEL)
     body = await _followed(here, tenant, job_id, last_event_id)
     if cancel_on_disconnect:
         attended = _attended(here, request, tenant, job_id, body)

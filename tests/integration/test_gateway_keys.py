@@ -112,6 +112,17 @@ def test_no_route_answers_a_key_that_lacks_its_scope(keyed: httpx2.Client, tenan
             assert (reply.status_code, reply.json()["code"]) == (403, "permission_denied"), (method, path)
 
 
+@pytest.mark.parametrize("path", ["?wait=1&", "/events?"])
+def test_who_may_not_cancel_may_not_do_so_by_leaving(
+    keyed: httpx2.Client, tenancy: Tenancy, path: str
+) -> None:
+    tenancy.tenant("acme")
+    job_id = submit(keyed, tenancy.key("acme", Scope.SUBMIT).text).json()["id"]
+    reader = bearer(tenancy.key("acme", Scope.READ).text)
+    reply = keyed.get(f"/v1/jobs/{job_id}{path}cancel_on_disconnect=true", headers=reader)
+    assert (reply.status_code, reply.json()["code"]) == (403, "permission_denied")
+
+
 def test_what_is_a_foreign_tenants_looks_as_if_it_did_not_exist(
     keyed: httpx2.Client, tenancy: Tenancy
 ) -> None:
