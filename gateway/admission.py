@@ -11,13 +11,12 @@ from gateway.cleaning import cleaned
 from gateway.directory import Directory
 from gateway.identity import Identity
 from gateway.patience import patience
-from gateway.permission import check_permission, check_size, with_defaults
+from gateway.permission import check_answer, check_permission, check_size, with_defaults
 from gateway.principals import Principal
 from gateway.tracing import traceparent
 from quill import ids
 from quill.admission import fingerprint
 from quill.errors import (
-    ExceedsLimit,
     JobNotFound,
     ModelNotFound,
     QuillError,
@@ -72,7 +71,7 @@ class Admission:
 
     async def admit(self, caller: Principal, request: JobRequest, identity: Identity) -> Admitted:
         """Raises ``PermissionDenied``, ``InvalidRequest``, ``ModelNotFound``, ``ContextLengthExceeded``,
-        ``ExceedsLimit``, what the store's `admit` raises, and ``JobNotFound`` for a key whose job has just
+        what the store's `admit` raises, and ``JobNotFound`` for a key whose job has just
         gone.
         """
         return await self._admit(caller, await self._draft(caller, request, identity))
@@ -110,6 +109,7 @@ class Admission:
         model = asked.model or settings.default_model
         check_permission(caller, asked, model)
         request = with_defaults(self._presets.apply(asked), plan)
+        check_answer(plan, request)
         # Before, as cleaning takes time, and after, as to escape makes longer.
         check_size(plan, request)
         facts = await self._facts(model)
@@ -122,15 +122,17 @@ class Admission:
             model=model,
             request=request,
             cost_tokens=price.cost_tokens,
+            prompt_tokens=price.prompt_tokens,
             result_ttl_s=settings.result_ttl_s,
             max_queued_jobs=settings.max_queued_jobs,
             max_running_jobs=plan.max_running_jobs or settings.max_running_jobs,
             fingerprint=fingerprint(asked) if identity.digest else "-",
             idempotency_digest=identity.digest,
+            digest_ttl_s=identity.stands_for_s,
             is_first_try=identity.is_first_try,
             weight=plan.weight,
             replay_of=replay_of,
-            bounds=self._bounds(caller, model, price),
+            bounds=_joined(caller.bounds, self._of_model.get(model, self._of_any_model)),
             traceparent=traceparent(),
         )
         return Draft(submission, report)
@@ -162,17 +164,6 @@ class Admission:
         # Our own id comes back when only the reply to the first try was lost.
         return Admitted(earlier, is_replay=earlier.id != draft.submission.job_id)
 
-    def _bounds(self, caller: Principal, model: str, price: Price) -> Bounds:
-        """Raises ``ExceedsLimit``."""
-        bounds = _joined(caller.bounds, self._of_model.get(model, self._of_any_model))
-        tight = bounds.tokens_at_once
-        if tight and tight.capacity < price.cost_tokens:
-            raise ExceedsLimit(
-                f"The request may take {price.cost_tokens} tokens, prompt and answer; the limit of this "
-                f"{tight.kind} is {tight.capacity} at once. Shorten the prompt or lower max_tokens."
-            )
-        return bounds
-
     async def _facts(self, model: str) -> ModelFacts | None:
         """``None`` for a model of ours that no worker has served yet."""
         facts = await self._directory.facts(model)
@@ -183,11 +174,10 @@ class Admission:
         return facts
 
     async def _price(self, request: JobRequest, facts: ModelFacts | None) -> Price:
-        default_max_tokens = self._settings.default_max_tokens
         if facts is None or surely_fits(request, facts):
-            return estimate(request, default_max_tokens)
+            return estimate(request, facts)
         count = await self._directory.counter(facts.tokenizer)
-        return await asyncio.to_thread(measure, request, facts, default_max_tokens, count)
+        return await asyncio.to_thread(measure, request, facts, count)
 
 
 def _fresh(draft: Draft, admitted: admission.Admission) -> Job:

@@ -10,6 +10,9 @@ from quill.errors import Fault, InvalidRequest
 from quill.job import JobRequest
 
 _KEY_AT_MOST = 255
+#: OpenAI's SDKs give a try 600 s and wait at most two minutes before the next; what comes later is no next
+#: try but somebody who asks the same again.
+_NEXT_TRY_WITHIN_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,8 @@ class Identity:
     digest: str = ""
     #: By a client that will say so when it asks again, and gave no key of its own.
     is_first_try: bool = False
+    #: ``None``: as long as its job can be read.
+    stands_for_s: float | None = None
 
 
 def identity_of(tenant: str, key: str | None, request: JobRequest, retry_count: str | None) -> Identity:
@@ -28,7 +33,8 @@ def identity_of(tenant: str, key: str | None, request: JobRequest, retry_count: 
     if key is None:
         if retry_count is None or not retry_count.isdecimal():
             return Identity()
-        return Identity(ids.fingerprint(tenant, "tries", fingerprint(request)), int(retry_count) == 0)
+        digest = ids.fingerprint(tenant, "tries", fingerprint(request))
+        return Identity(digest, not retry_count.strip("0"), _NEXT_TRY_WITHIN_S)
     if not 0 < len(key) <= _KEY_AT_MOST or not all("!" <= char <= "~" for char in key):
         detail = f"must have 1 to {_KEY_AT_MOST} visible ASCII characters"
         raise InvalidRequest(faults=(Fault("Idempotency-Key", detail),))

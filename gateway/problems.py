@@ -13,11 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from gateway import ratelimit
 from quill.errors import (
     Fault,
     InvalidApiKey,
     InvalidRequest,
-    JobNotCancellable,
     MethodNotAllowed,
     QuillError,
     RateLimited,
@@ -30,6 +30,8 @@ MEDIA_TYPE = "application/problem+json"
 _NAME_AT_MOST = 64
 #: For errors that say only that the same request may be sent again.
 _RETRY_AFTER_S = 1.0
+#: OpenAI's SDKs wait no longer than this before a next try.
+_SDK_PATIENCE_S = 120.0
 
 
 class Problem(BaseModel):
@@ -69,7 +71,7 @@ def problem_of(error: QuillError, request_id: str) -> Problem:
 
 def problem(error: QuillError, request_id: str) -> Response:
     body = problem_of(error, request_id)
-    headers: dict[str, str] = {}
+    headers = ratelimit.headers_of(error.rooms) if isinstance(error, RateLimited) and error.rooms else {}
     retry_after_s = error.retry_after_s
     if retry_after_s is None and error.retryable:
         retry_after_s = _RETRY_AFTER_S
@@ -77,8 +79,8 @@ def problem(error: QuillError, request_id: str) -> Response:
         headers["Retry-After"] = str(math.ceil(retry_after_s))
     if isinstance(error, InvalidApiKey):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, JobNotCancellable):
-        # OpenAI's SDKs repeat a 409 unless they are told not to.
+    if error.status == HTTPStatus.CONFLICT or (retry_after_s or 0) > _SDK_PATIENCE_S:
+        # OpenAI's SDKs repeat a 409 unless they are told not to, and come back early if the wait is long.
         headers["x-should-retry"] = "false"
     return Response(body.model_dump_json(exclude_none=True, by_alias=True), error.status, headers, MEDIA_TYPE)
 

@@ -55,6 +55,7 @@ class Admitter:
             model=model,
             request=request,
             cost_tokens=price.cost_tokens,
+            prompt_tokens=price.prompt_tokens,
             result_ttl_s=settings.result_ttl_s,
             max_queued_jobs=settings.max_queued_jobs,
             max_running_jobs=settings.max_running_jobs,
@@ -81,9 +82,9 @@ class Admitter:
 
     def _price(self, request: JobRequest, facts: ModelFacts | None) -> Price:
         if facts is None or surely_fits(request, facts):
-            return estimate(request, self._settings.default_max_tokens)
+            return estimate(request, facts)
         count = self._tokenizers.counter(facts.tokenizer)
-        return measure(request, facts, self._settings.default_max_tokens, count)
+        return measure(request, facts, count)
 
 
 class Tokenizers:

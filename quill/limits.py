@@ -83,12 +83,6 @@ class Bounds:
         """Of the store's scripts."""
         return ",".join(bound.words for bound in self.items)
 
-    @cached_property
-    def tokens_at_once(self) -> Bound | None:
-        """The tightest limit of tokens: no waiting will make it larger."""
-        tokens = (bound for bound in self.items if bound.dimension is Dimension.TOKENS)
-        return min(tokens, key=lambda bound: bound.capacity, default=None)
-
     def __add__(self, others: Bounds) -> Bounds:
         return Bounds(self.items + others.items) if others.items else self
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from quill.errors import ContextLengthExceeded, QuillError
-from quill.job import JobRequest
+from quill.job import DEFAULT_MAX_TOKENS, JobRequest
 
 #: Bytes of a typical token; only ever used for an estimate.
 _BYTES_PER_TOKEN = 4
@@ -77,8 +77,8 @@ def _composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _overhead_tokens(request: JobRequest, facts: ModelFacts) -> int:
-    return facts.base_tokens + facts.message_tokens * len(request.texts)
+def _overhead_tokens(request: JobRequest, facts: ModelFacts | None) -> int:
+    return 0 if facts is None else facts.base_tokens + facts.message_tokens * len(request.texts)
 
 
 def surely_fits(request: JobRequest, facts: ModelFacts | None) -> bool:
@@ -89,21 +89,20 @@ def surely_fits(request: JobRequest, facts: ModelFacts | None) -> bool:
     return at_most <= facts.context_tokens
 
 
-def estimate(request: JobRequest, default_max_tokens: int) -> Price:
+def estimate(request: JobRequest, facts: ModelFacts | None) -> Price:
     """The price of a request that surely fits."""
-    answer_tokens = request.n * (request.max_tokens or default_max_tokens)
-    return Price(-(-_bytes_of(request) // _BYTES_PER_TOKEN), answer_tokens)
+    answer_tokens = request.n * (request.max_tokens or DEFAULT_MAX_TOKENS)
+    return Price(_likely_tokens(request) + _overhead_tokens(request, facts), answer_tokens)
 
 
-def measure(
-    request: JobRequest, facts: ModelFacts, default_max_tokens: int, count: CountTokens | None
-) -> Price:
+def _likely_tokens(request: JobRequest) -> int:
+    return -(-_bytes_of(request) // _BYTES_PER_TOKEN)
+
+
+def measure(request: JobRequest, facts: ModelFacts, count: CountTokens | None) -> Price:
     """The price by count. Takes milliseconds for long prompts. Raises ``ContextLengthExceeded``."""
-    if count is None:
-        content_tokens = -(-_bytes_of(request) // _BYTES_PER_TOKEN)
-    else:
-        content_tokens = sum(count(text) for text in request.texts)
-    prompt_tokens = content_tokens + _overhead_tokens(request, facts)
+    counted = _likely_tokens(request) if count is None else sum(map(count, request.texts))
+    prompt_tokens = counted + _overhead_tokens(request, facts)
     room_tokens = facts.context_tokens - prompt_tokens
     if room_tokens < (request.max_tokens or 1):
         wanted = f" and max_tokens {request.max_tokens}" if request.max_tokens else ""
@@ -111,7 +110,7 @@ def measure(
             f"The prompt has {prompt_tokens} tokens{wanted}, but the model's context is "
             f"{facts.context_tokens} tokens. Shorten the prompt or lower max_tokens."
         )
-    return Price(prompt_tokens, request.n * min(request.max_tokens or default_max_tokens, room_tokens))
+    return Price(prompt_tokens, request.n * min(request.max_tokens or DEFAULT_MAX_TOKENS, room_tokens))
 
 
 def tokenizer_count(tokenizer_json: bytes) -> CountTokens:

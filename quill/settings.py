@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quill.address import SentinelAddress, parse_address
-from quill.job import DEFAULT_MAX_TOKENS, ModelName
+from quill.job import ModelName
 from quill.keys import Keys
 from quill.limits import Limits
 
@@ -83,7 +83,6 @@ class AdmissionSettings(Settings):
     default_model: ModelName = "quill-tiny"
     #: Models that may be asked for before any worker has ever served them.
     models: tuple[ModelName, ...] = ()
-    default_max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
     #: A folder of prompt presets, one `.toml` each, beside those that come with Quill.
     presets: Path | None = None
 

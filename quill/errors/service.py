@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from quill.errors.base import Fault, QuillError
+
+if TYPE_CHECKING:  # pydantic, a tenth of a second of every `quill --help`
+    from quill.limits import Rooms
 
 
 class RateLimited(QuillError):
@@ -17,12 +22,14 @@ class RateLimited(QuillError):
         message: str | None = None,
         *,
         violated: tuple[str, ...] = (),
+        rooms: Rooms | None = None,
         faults: tuple[Fault, ...] = (),
         retry_after_s: float | None = None,
     ) -> None:
-        """``violated`` names the policies, as the RateLimit-Policy header does."""
+        """``violated`` names the policies, as the RateLimit-Policy header does; ``rooms`` is what is left."""
         super().__init__(message, faults=faults, retry_after_s=retry_after_s)
         self.violated = violated
+        self.rooms = rooms
 
 
 class Unavailable(QuillError):

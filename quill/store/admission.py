@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from quill.errors import BacklogTooLong, QuillError, RateLimited
+from quill.errors import BacklogTooLong, ExceedsLimit, QuillError, RateLimited
 from quill.job import JobRequest
-from quill.limits import NO_BOUNDS, NO_ROOMS, Bound, Bounds, Rooms
+from quill.limits import NO_BOUNDS, NO_ROOMS, Bound, Bounds, Dimension, Rooms
 from quill.store.call import Call, Reply
 
 
@@ -21,14 +21,17 @@ class Submission:
     request: JobRequest
     #: What it may cost in tokens, prompt and answer; the unit of fair share.
     cost_tokens: int
+    #: Of these the prompt's, which a job that was begun has used.
+    prompt_tokens: int = field(default=0, kw_only=True)
     #: At most; the request may ask for less.
     result_ttl_s: float
     max_queued_jobs: int
     #: Tells one body from another; only read beside an idempotency key.
     fingerprint: str = "-"
-    #: A digest of the caller's Idempotency-Key, which stands for this job exactly as long as the job can be
-    #: read; empty for none.
+    #: A digest of the caller's Idempotency-Key; empty for none.
     idempotency_digest: str = ""
+    #: The digest stands for this job so long; ``None``: exactly as long as the job can be read.
+    digest_ttl_s: float | None = None
     weight: float = 1.0
     #: The Celery result to which the outcome is published; empty for none.
     celery_id: str = ""
@@ -38,7 +41,7 @@ class Submission:
     replay_of: str = ""
     #: What it has to fit into, all at once.
     bounds: Bounds = NO_BOUNDS
-    #: The digest stands for this job from now on, whatever it stood for before.
+    #: The digest stands for this job or, if that is refused, for none, whatever it stood for before.
     is_first_try: bool = False
     #: Of the request that it comes from (W3C Trace Context); empty for none.
     traceparent: str = ""
@@ -59,7 +62,7 @@ class Admission:
 
 
 def admit(submission: Submission) -> Call[Admission]:
-    """Raises ``IdempotencyConflict``, ``RateLimited``, ``BacklogTooLong`` or ``QueueFull``."""
+    """Raises ``IdempotencyConflict``, ``ExceedsLimit``, ``RateLimited`` or an ``Unavailable``."""
 
     bounds = submission.bounds
 
@@ -78,10 +81,10 @@ def admit(submission: Submission) -> Call[Admission]:
     def refusal(code: str, reply: Reply) -> QuillError | None:
         if code == "LATE":
             return BacklogTooLong(retry_after_s=reply[0] / 1000)
+        if code == "BEYOND":
+            return _beyond(bounds.items[reply[0] - 1], reply[1])
         if code == "LIMITED":
-            return _reached(
-                [(bounds.items[place - 1], ms) for place, ms in zip(reply[::2], reply[1::2], strict=True)]
-            )
+            return _reached(Rooms(bounds, reply[::3], reply[1::3]), reply[2::3])
         return None
 
     request = submission.request
@@ -103,17 +106,33 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.max_running_jobs or 0,
         submission.replay_of,
         int(submission.is_first_try),
+        round((submission.digest_ttl_s or 0) * 1000),
         submission.traceparent,
         bounds.argument,
+        submission.prompt_tokens,
     )
     return Call("admit", arguments, parse, refusal)
 
 
-def _reached(bounds: Sequence[tuple[Bound, int]]) -> RateLimited:
+def _beyond(bound: Bound, amount: int) -> ExceedsLimit:
+    what = "tokens, prompt and answer" if bound.dimension is Dimension.TOKENS else "bytes"
+    return ExceedsLimit(
+        f"The request takes up to {amount} {what}; the limit of this {bound.kind} is {bound.capacity} at "
+        "once. Shorten the prompt or lower max_tokens."
+    )
+
+
+def _reached(rooms: Rooms, fits_in_ms: Sequence[int]) -> RateLimited:
     """With the time until all of them have room again; of places nobody knows when they become free."""
-    names = " and ".join(sorted({f"{bound.dimension.value} of this {bound.kind}" for bound, _ in bounds}))
+    reached = [
+        (bound, wait_ms)
+        for bound, wait_ms in zip(rooms.bounds.items, fits_in_ms, strict=True)
+        if wait_ms >= 0
+    ]
+    names = " and ".join(sorted({f"{bound.dimension.value} of this {bound.kind}" for bound, _ in reached}))
     return RateLimited(
         f"The limit of {names} is reached. Nothing was accepted; send it again after Retry-After.",
-        retry_after_s=max(1.0, *(fits_in_ms / 1000 for _, fits_in_ms in bounds)),
-        violated=tuple(bound.name for bound, _ in bounds),
+        retry_after_s=max(1.0, *(wait_ms / 1000 for _, wait_ms in reached)),
+        violated=tuple(bound.name for bound, _ in reached),
+        rooms=rooms,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from gateway.ratelimit import duration
 from quill.limits import Limits, Rate
+from quill.store import calls
 from quill.store.run import Store
 from quill.tenancy.plan import LOCAL, STANDARD, Plan
 from tests.integration.test_gateway_http import MODEL, claim, end, join
@@ -66,6 +68,15 @@ def test_a_reached_limit_says_which_and_when_to_come_back(keyed: httpx2.Client, 
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limit_exceeded")
     assert refused.json()["violated-policies"] == ["tenant-requests"]
     assert 55 < int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["ratelimit"] == '"tenant-requests";r=0;t=60'
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert "x-should-retry" not in refused.headers
+
+
+def test_an_sdk_is_told_not_to_wait_for_a_limit_of_hours(keyed: httpx2.Client, tenancy: Tenancy) -> None:
+    key = tenancy.newcomer("acme", limited(requests=Rate(count=1, period_s=3600)))
+    submit(keyed, key)
+    assert submit(keyed, key).headers["x-should-retry"] == "false"
 
 
 def test_the_standard_plan_takes_a_hundred_requests_an_hour(keyed: httpx2.Client, tenancy: Tenancy) -> None:
@@ -89,6 +100,21 @@ def test_a_plan_bounds_texts_and_answers(keyed: httpx2.Client, tenancy: Tenancy)
         for fields in ({"prompt": "x" * 8193}, {"max_tokens": 1025})
     ]
     assert faults == ["#/prompt", "#/max_tokens"]
+
+
+def test_a_plans_default_is_never_above_its_bound(keyed: httpx2.Client, tenancy: Tenancy) -> None:
+    plan = LOCAL.model_copy(update={"max_tokens": 64, "limits": Limits(tokens=Rate(count=1000))})
+    key = tenancy.newcomer("acme", plan)
+    assert submit(keyed, key).headers["x-ratelimit-remaining-tokens"] == str(1000 - 64 - 2)
+
+
+def test_a_preset_asks_for_no_more_than_the_plan_has(fleet: Fleet, tenancy: Tenancy, tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text('text = "Be long."\n[defaults]\nmax_tokens = 4000\n')
+    _, url = fleet.gateway(auth="keys", presets=str(tmp_path))
+    key = tenancy.newcomer("acme", STANDARD)
+    with httpx2.Client(base_url=url, timeout=30) as keyed:
+        refused = submit(keyed, key, preset={"name": "long", "parameters": {}})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/max_tokens")
 
 
 def test_the_whole_service_and_a_model_have_limits_of_their_own(fleet: Fleet, tenancy: Tenancy) -> None:
@@ -142,6 +168,28 @@ def test_a_client_that_counts_its_tries_gets_one_job_without_a_key(
     assert first != second
     assert (retried.status_code, retried.json()["id"]) == (200, second)
     assert other.status_code == 202
+
+
+def test_a_retry_of_a_refused_first_try_is_a_new_job(
+    keyed: httpx2.Client, tenancy: Tenancy, store: Store
+) -> None:
+    key = tenancy.newcomer("acme", limited(concurrent_jobs=1))
+    earlier = submit(keyed, key, {"x-stainless-retry-count": "0"}).json()["id"]
+    assert submit(keyed, key, {"x-stainless-retry-count": "0"}).status_code == 429
+    store.run(calls.cancel(earlier, "acme"))
+    retried = submit(keyed, key, {"x-stainless-retry-count": "1"})
+    assert (retried.status_code, retried.json()["id"] == earlier) == (202, False)
+
+
+def test_a_counted_try_is_remembered_for_a_quarter_of_an_hour_whatever_becomes_of_its_job(
+    keyed: httpx2.Client, tenancy: Tenancy, store: Store
+) -> None:
+    key = tenancy.newcomer("acme")
+    job_id = submit(keyed, key, {"x-stainless-retry-count": "0"}).json()["id"]
+    store.run(calls.cancel(job_id, "acme"))
+    (name,) = store.client.scan_iter(f"{store.keys.namespace}:idem:*")
+    assert 890_000 < int(store.client.pttl(name)) <= 900_000
+    assert submit(keyed, key, {"x-stainless-retry-count": "1"}).json()["id"] == job_id
 
 
 def test_who_prefers_to_wait_gets_the_answer_with_the_first_reply(

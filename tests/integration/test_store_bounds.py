@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from quill.errors import BacklogTooLong, RateLimited
+from quill.errors import BacklogTooLong, ExceedsLimit, RateLimited
 from quill.job import JobRequest
 from quill.limits import Bounds, Dimension, Limits, Rate, bounds_of
 from quill.states import State
@@ -45,20 +49,41 @@ def level_keys(store: Store) -> list[bytes]:
 
 
 def age(store: Store, seconds: float) -> None:
-    """As if every bucket had been filled so long ago."""
+    """As if all that was admitted had been so long ago."""
+    ago_us = round(seconds * 1e6)
     for name in level_keys(store):
         stored = store.client.get(name)
         assert isinstance(stored, bytes)
-        level, at_us = stored.split()
-        store.client.set(name, b"%s %d" % (level, int(at_us) - round(seconds * 1e6)))
+        level, at_us, since_us, put = stored.split()
+        store.client.set(name, b"%s %d %d %s" % (level, int(at_us) - ago_us, int(since_us) - ago_us, put))
+    for name in store.client.scan_iter(f"{store.keys.namespace}:job:*"):
+        store.client.hincrby(name, "created", -ago_us)
 
 
-def test_a_burst_from_many_gateways_at_once_overshoots_by_nothing(store: Store) -> None:
-    limits = bounds(requests=Rate(count=50, period_s=86_400), concurrent_jobs=70)
+#: Bytes of the request that `submission` makes.
+_REQUEST_BYTES = len(JobRequest(prompt="What is 17 + 25?").model_dump_json(exclude_defaults=True))
+
+
+@pytest.mark.parametrize("scope", ["key/a", SCOPE, f"model/{MODEL}", "global"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"requests": Rate(count=50, period_s=86_400)},
+        {"tokens": Rate(count=5099, period_s=86_400)},
+        {"concurrent_jobs": 50},
+        {"queued_jobs": 50},
+        {"queued_bytes": 51 * _REQUEST_BYTES - 1},
+    ],
+    ids=lambda limit: next(iter(limit)),
+)
+def test_a_burst_from_many_gateways_at_once_overshoots_by_nothing(
+    store: Store, limit: dict[str, Any], scope: str
+) -> None:
+    limits = bounds(scope, **limit)
 
     def burst(_: int) -> int:
         accepted = 0
-        for _ in range(20):
+        for _ in range(10):
             try:
                 ask(store, limits)
                 accepted += 1
@@ -236,6 +261,91 @@ def test_a_job_that_would_start_too_late_is_refused_with_the_time_to_come_back(s
     admit(store, request=JobRequest(prompt="x", start_by_s=60))
 
 
-def test_what_never_fits_is_known_before_the_store_is_asked() -> None:
-    limits = bounds(tokens=Rate(count=1000, period_s=60, burst=50)) + bounds("key/a", tokens=Rate(count=40))
-    assert limits.tokens_at_once == limits.items[1]
+@pytest.mark.parametrize(
+    "limits",
+    [
+        bounds(tokens=Rate(count=1000, period_s=60, burst=150)) + bounds("key/a", tokens=Rate(count=99)),
+        bounds(queued_bytes=9),
+    ],
+)
+def test_what_would_never_fit_is_refused_for_good(store: Store, limits: Bounds) -> None:
+    with pytest.raises(ExceedsLimit, match=str(limits.items[-1].capacity)):
+        ask(store, limits)
+
+
+def test_a_refusal_says_what_is_left_of_every_limit(store: Store) -> None:
+    limits = bounds(requests=Rate(count=9, period_s=86_400), tokens=Rate(count=150, period_s=86_400))
+    ask(store, limits)
+    with pytest.raises(RateLimited) as refused:
+        ask(store, limits)
+    assert refused.value.rooms
+    assert refused.value.rooms.left == [8, 50]
+    assert refused.value.rooms.full_in_ms == pytest.approx([86_400_000 / 9, 86_400_000 / 1.5], rel=0.01)
+
+
+def test_who_cancels_what_began_pays_for_its_prompt(store: Store) -> None:
+    limits = bounds(tokens=Rate(count=1000, period_s=86_400))
+    join(store)
+    ask(store, limits, prompt_tokens=60)
+    store.run(calls.cancel(claim(store).job_id, TENANT))
+    assert left(store, limits) == [840]
+
+
+@dataclass
+class Hindsight:
+    """A bucket of 1,000 tokens, one a second, that knew from the start what each job would use."""
+
+    now_s: float = 0.0
+    poured: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def level(self) -> float:
+        level, at_s = 0.0, 0.0
+        for poured_s, tokens in sorted(self.poured.values()):
+            level, at_s = max(level - (poured_s - at_s), 0) + tokens, poured_s
+        return max(level - (self.now_s - at_s), 0)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 900), st.booleans()), min_size=4), st.data())
+def test_what_is_given_back_never_lets_more_through_than_was_used(
+    store: Store, steps: list[tuple[int, int, bool]], data: st.DataObject
+) -> None:
+    """Nobody gains by what was reserved and not used: at no time is the bucket emptier than in hindsight."""
+    store.client.flushdb()
+    limits = bounds(tokens=Rate(count=1000, period_s=1000))
+    hindsight, waiting = Hindsight(), list[str]()
+    for passes_s, cost_tokens, is_cancelled in steps:
+        age(store, passes_s)
+        hindsight.now_s += passes_s
+        if is_cancelled and waiting:
+            job_id = waiting.pop(data.draw(st.integers(0, len(waiting) - 1)))
+            store.run(calls.cancel(job_id, TENANT))
+            del hindsight.poured[job_id]
+        else:
+            with suppress(RateLimited):
+                waiting.append(ask(store, limits, cost_tokens=cost_tokens).job_id)
+                hindsight.poured[waiting[-1]] = hindsight.now_s, cost_tokens
+        with suppress(RateLimited):
+            probe = ask(store, limits, cost_tokens=1)
+            hindsight.poured[probe.job_id] = hindsight.now_s, 1
+            # The store's clock goes on by itself.
+            assert probe.rooms.left[0] <= 1000 - hindsight.level() + 5
+
+
+def test_tokens_that_have_drained_are_not_given_back(store: Store) -> None:
+    limits = bounds(tokens=Rate(count=1000, period_s=1000))
+    parked = ask(store, limits, cost_tokens=600).job_id
+    age(store, 500)
+    ask(store, limits, cost_tokens=890)
+    store.run(calls.cancel(parked, TENANT))
+    assert left(store, limits) == [pytest.approx(10, abs=1)]
+
+
+def test_a_bucket_that_was_empty_since_owes_nobody(store: Store) -> None:
+    limits = bounds(tokens=Rate(count=1000, period_s=1000))
+    parked = ask(store, limits, cost_tokens=100).job_id
+    age(store, 200)
+    for _ in range(9):
+        ask(store, limits)
+    store.run(calls.cancel(parked, TENANT))
+    assert left(store, limits) == [0]

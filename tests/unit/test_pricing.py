@@ -24,18 +24,18 @@ def test_a_prompt_of_few_bytes_surely_fits() -> None:
 
 
 def test_the_answer_gets_the_room_that_is_left() -> None:
-    price = measure(JobRequest(prompt="a " * 60), FACTS, 512, words)
+    price = measure(JobRequest(prompt="a " * 60), FACTS, words)
     assert (price.prompt_tokens, price.answer_tokens) == (70, 30)
 
 
 def test_an_explicit_answer_must_fit_beside_the_prompt() -> None:
     request = JobRequest(prompt="a " * 60, max_tokens=31)
     with pytest.raises(ContextLengthExceeded, match="70 tokens and max_tokens 31"):
-        measure(request, FACTS, 512, words)
+        measure(request, FACTS, words)
 
 
 @given(text=st.text(max_size=200), max_tokens=st.none() | st.integers(1, 100))
 def test_what_surely_fits_is_never_refused_by_count(text: str, max_tokens: int | None) -> None:
     request = JobRequest(prompt=text, max_tokens=max_tokens)
     if surely_fits(request, FACTS):
-        measure(request, FACTS, 512, lambda part: len(part.encode()))
+        measure(request, FACTS, lambda part: len(part.encode()))

@@ -28,8 +28,13 @@ local function reply_to_celery(celery_id, state, outcome)
   redis.call('PUBLISH', name, meta)
 end
 
+-- What a job without a last report is known to have used: whoever began it read its prompt.
+local function known_tokens(job, prompt, produced)
+  return (job.attempt ~= '0' and tonumber(prompt or 0) or 0) + tonumber(produced or 0)
+end
+
 -- Writes the terminal state; from here on every key of the job has an end. The job has left its line and
--- its lease before. Its tenant is charged what it used, or what it is known to have produced.
+-- its lease before. Its tenant is charged what it used, or what it is known to have used.
 local function retire(id, job, state, outcome, used_tokens)
   local record = key('job', id)
   free_worker(id, job)
@@ -37,11 +42,11 @@ local function retire(id, job, state, outcome, used_tokens)
   if is_suspect(job) and redis.call('SREM', key('suspects', job.model), id) == 1 then
     admit_suspects(job.model, 1)
   end
-  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created', 'produced', 'trace')
-  used_tokens = used_tokens or tonumber(more[5] or 0)
+  local more = redis.call('HMGET', record, 'ttl', 'reply', 'idem', 'created', 'produced', 'trace', 'prompt', 'marks')
+  used_tokens = used_tokens or known_tokens(job, more[7], more[5])
   settle(job, used_tokens)
   -- Nobody's budget pays for what failed.
-  give_back(id, job, state == 'failed' and 0 or used_tokens)
+  give_back(id, job, state == 'failed' and 0 or used_tokens, tonumber(more[4]), more[8])
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
   redis.call('PEXPIRE', record, ttl_ms)

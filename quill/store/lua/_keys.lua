@@ -5,7 +5,8 @@
 --   out:<id>:<attempt>                STREAM  one attempt's output
 --   events                            STREAM  every change of a job's state once it is admitted, every flush of output;
 --                                             trimmed
---   idem:<tenant>:<digest>            STRING  "<id> <fingerprint of the body>"; lives as long as job:<id>
+--   idem:<tenant>:<digest>            STRING  "<id> <fingerprint of the body>"; lives as long as job:<id>,
+--                                             or shorter if a client only counts its tries
 --   reply:<celery id>                 STRING  the job whose outcome goes to this Celery result
 --   owned:<tenant>                    ZSET    the tenant's jobs by time of admission (us)
 --   dead:<tenant>                     ZSET    the tenant's dead letters, jobs that failed, by time of admission (us)
@@ -25,7 +26,8 @@
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
 --   busy:<tenant>                     SET     jobs of a capped tenant that are ticketed or running
 --   capped:<tenant>                   SET     "<model> <class>" of its lines that sit out until one of those ends
---   rate:<dimension>:<period>:<scope> STRING  "<level> <at>" of a leaky bucket; gone once it is empty
+--   rate:<dimension>:<period>:<scope> STRING  "<level> <at> <not empty since> <put in since>" of a leaky bucket; gone once
+--                                             it is empty
 --   concurrent_jobs:<scope>           SET     jobs of a limited scope that have not ended
 --   queued_jobs:<scope>               SET     those of them that wait
 --   queued_bytes:<scope>              STRING  bytes of what waits, only where they are limited

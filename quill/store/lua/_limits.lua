@@ -12,27 +12,37 @@ local function bounds_of(limits)
   local bounds = {}
   for words in string.gmatch(limits or '', '[^,]+') do
     local dimension, scope, limit, period_ms, capacity = string.match(words, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
-    bounds[#bounds + 1] = {dimension = dimension, scope = scope, limit = tonumber(limit),
-      period_us = tonumber(period_ms) * 1000, capacity = tonumber(capacity)}
+    local period_us = tonumber(period_ms) * 1000
+    bounds[#bounds + 1] = {dimension = dimension, scope = scope, limit = tonumber(limit), period_us = period_us,
+      capacity = tonumber(capacity), unit = IS_RATE[dimension] and period_us or 1}
   end
   return bounds
 end
 
 local function bucket(bound) return key('rate', bound.dimension, digits(bound.period_us), bound.scope) end
 
--- The level by now, and that now: a clock that was set back drains nothing twice.
-local function level_of(bound)
-  local level, at_us = string.match(redis.call('GET', bucket(bound)) or '0 0', '^(%d+) (%d+)$')
-  at_us = tonumber(at_us)
-  return math.max(tonumber(level) - math.max(NOW_US - at_us, 0) * bound.limit, 0), math.max(NOW_US, at_us)
-end
-
 local function drains_in_ms(bound, level) return math.ceil(level / bound.limit / 1000) end
 
-local function set_level(bound, level, at_us)
-  if level <= 0 then return redis.call('DEL', bucket(bound)) end
-  local ttl_ms = drains_in_ms(bound, level) + math.ceil((at_us - NOW_US) / 1000) + 1
-  redis.call('SET', bucket(bound), digits(level) .. ' ' .. digits(at_us), 'PX', digits(ttl_ms))
+-- Notes the level by now, and that now, as a clock that was set back drains nothing twice; since when the bucket is not
+-- empty, and how many units were put in since.
+local function read_bucket(bound)
+  local level, at_us, since_us, put =
+    string.match(redis.call('GET', bucket(bound)) or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  bound.at_us = math.max(NOW_US, tonumber(at_us or 0))
+  bound.level = math.max(tonumber(level or 0) - (bound.at_us - tonumber(at_us or 0)) * bound.limit, 0)
+  bound.since_us, bound.put = tonumber(since_us), tonumber(put)
+  if bound.level == 0 then bound.since_us, bound.put = bound.at_us, 0 end
+end
+
+local function write_bucket(bound)
+  if bound.level <= 0 then return redis.call('DEL', bucket(bound)) end
+  local ttl_ms = drains_in_ms(bound, bound.level) + math.ceil((bound.at_us - NOW_US) / 1000) + 1
+  local words = digits(bound.level) .. ' ' .. digits(bound.at_us) .. ' ' .. digits(bound.since_us) .. ' ' .. digits(bound.put)
+  redis.call('SET', bucket(bound), words, 'PX', digits(ttl_ms))
+end
+
+local function pour(bound, amount)
+  bound.level, bound.put = bound.level + amount * bound.unit, bound.put + amount
 end
 
 local function occupied(bound)
@@ -40,16 +50,24 @@ local function occupied(bound)
   return redis.call('SCARD', key(bound.dimension, bound.scope))
 end
 
--- What is left after `amount` more, which is noted in the bound, below zero if that is too much, and the milliseconds until it is all there again or, if
--- it was too much, until it would fit; nobody knows when a place becomes free.
-local function left_after(bound, amount)
-  if not IS_RATE[bound.dimension] then return bound.limit - occupied(bound) - amount, 0 end
-  local level, at_us = level_of(bound)
-  level = level + amount * bound.period_us
-  bound.level, bound.at_us = level, at_us
-  local over = level - bound.capacity * bound.period_us
-  if over > 0 then return -1, drains_in_ms(bound, over) end
-  return math.floor(-over / bound.period_us), drains_in_ms(bound, level)
+-- By how much `amount` more would be too much, in the level's unit.
+local function excess(bound, amount)
+  if IS_RATE[bound.dimension] then read_bucket(bound) else bound.level = occupied(bound) end
+  return bound.level + (amount - bound.capacity) * bound.unit
+end
+
+-- What is left after `amount` more, and the milliseconds until it is all there again; nobody knows when a place becomes
+-- free.
+local function room_after(bound, amount)
+  local level = bound.level + amount * bound.unit
+  local left = math.max(math.floor((bound.capacity * bound.unit - level) / bound.unit), 0)
+  return left, IS_RATE[bound.dimension] and drains_in_ms(bound, level) or 0
+end
+
+-- Until what is too much by `over` would fit: -1 if it fits, 0 if nobody knows.
+local function fits_in_ms(bound, over)
+  if over <= 0 then return -1 end
+  return IS_RATE[bound.dimension] and drains_in_ms(bound, over) or 0
 end
 
 local function begin_wait(id, job, bounds)
@@ -73,25 +91,41 @@ local function end_wait(id, job, bounds)
   end
 end
 
--- The job was admitted: it takes what it was found to fit into.
-local function take_share(id, job, bounds)
+-- The job was admitted: it takes what it was found to fit into. Gives how much had been put into each bucket of tokens
+-- by then, in their order.
+local function take_share(id, amounts, bounds)
+  local marks = {}
   for _, bound in ipairs(bounds) do
     if IS_RATE[bound.dimension] then
-      set_level(bound, bound.level, bound.at_us)
+      pour(bound, amounts[bound.dimension])
+      write_bucket(bound)
+      if bound.dimension == 'tokens' then marks[#marks + 1] = digits(bound.put) end
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SADD', key('concurrent_jobs', bound.scope), id)
     end
   end
-  begin_wait(id, job, bounds)
+  begin_wait(id, {bytes = amounts.queued_bytes}, bounds)
+  return table.concat(marks, ' ')
+end
+
+-- What drained since cannot be given back: it made room for others. First in is first drained, so of a job's tokens at
+-- most that is there which is not of later ones.
+local function drop(bound, unused, created_us, mark)
+  if created_us < bound.since_us or mark > bound.put then return end
+  local still_there = bound.level - (bound.put - mark) * bound.unit
+  bound.level = bound.level - math.max(math.min(unused * bound.unit, still_there), 0)
 end
 
 -- The job has ended: its place is free, and tokens that it reserved and did not use are given back.
-local function give_back(id, job, used_tokens)
-  local bounds = bounds_of(job.limits)
+local function give_back(id, job, used_tokens, created_us, marks)
+  local bounds, next_mark = bounds_of(job.limits), string.gmatch(marks or '', '%d+')
+  local unused = tonumber(job.cost) - used_tokens
   for _, bound in ipairs(bounds) do
     if bound.dimension == 'tokens' then
-      local level, at_us = level_of(bound)
-      set_level(bound, level + (used_tokens - tonumber(job.cost)) * bound.period_us, at_us)
+      local mark = tonumber(next_mark() or 0)
+      read_bucket(bound)
+      if unused > 0 then drop(bound, unused, created_us, mark) else pour(bound, 0 - unused) end
+      write_bucket(bound)
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SREM', key('concurrent_jobs', bound.scope), id)
     end
