@@ -54,8 +54,8 @@ def age(store: Store, seconds: float) -> None:
     for name in level_keys(store):
         stored = store.client.get(name)
         assert isinstance(stored, bytes)
-        level, at_us, since_us, put = stored.split()
-        store.client.set(name, b"%s %d %d %s" % (level, int(at_us) - ago_us, int(since_us) - ago_us, put))
+        level, at_us, since_us, rest = stored.split(maxsplit=3)
+        store.client.set(name, b"%s %d %d %s" % (level, int(at_us) - ago_us, int(since_us) - ago_us, rest))
     for name in store.client.scan_iter(f"{store.keys.namespace}:job:*"):
         store.client.hincrby(name, "created", -ago_us)
 
@@ -289,6 +289,26 @@ def test_who_cancels_what_began_pays_for_its_prompt(store: Store) -> None:
     ask(store, limits, prompt_tokens=60)
     store.run(calls.cancel(claim(store).job_id, TENANT))
     assert left(store, limits) == [840]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(1, 99), st.booleans()), max_size=20), st.data())
+def test_where_nothing_drains_all_that_was_not_used_is_given_back(
+    store: Store, steps: list[tuple[int, bool]], data: st.DataObject
+) -> None:
+    store.client.flushdb()
+    limits = bounds(tokens=Rate(count=1, period_s=86_400, burst=10_000))
+    waiting: dict[str, int] = {}
+    for cost_tokens, is_cancelled in steps:
+        if is_cancelled and waiting:
+            job_id = data.draw(st.sampled_from(sorted(waiting)))
+            del waiting[job_id]
+            store.run(calls.cancel(job_id, TENANT))
+        else:
+            waiting[ask(store, limits, cost_tokens=cost_tokens).job_id] = cost_tokens
+    # Something does drain, and what is left is rounded down.
+    left_tokens = 10_000 - 1 - sum(waiting.values())
+    assert left_tokens - 1 <= ask(store, limits, cost_tokens=1).rooms.left[0] <= left_tokens
 
 
 @dataclass

@@ -24,20 +24,24 @@ local function bucket(bound) return key('rate', bound.dimension, digits(bound.pe
 local function drains_in_ms(bound, level) return math.ceil(level / bound.limit / 1000) end
 
 -- Notes the level by now, and that now, as a clock that was set back drains nothing twice; since when the bucket is not
--- empty, and how many units were put in since.
+-- empty; and of since then how many units were put in, given back, and are reserved by jobs that have not ended.
 local function read_bucket(bound)
-  local level, at_us, since_us, put =
-    string.match(redis.call('GET', bucket(bound)) or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  local level, at_us, since_us, put, back, open =
+    string.match(redis.call('GET', bucket(bound)) or '', '^(%d+) (%d+) (%d+) (%d+) (%S+) (%d+)$')
   bound.at_us = math.max(NOW_US, tonumber(at_us or 0))
   bound.level = math.max(tonumber(level or 0) - (bound.at_us - tonumber(at_us or 0)) * bound.limit, 0)
-  bound.since_us, bound.put = tonumber(since_us), tonumber(put)
-  if bound.level == 0 then bound.since_us, bound.put = bound.at_us, 0 end
+  if bound.level == 0 then
+    bound.since_us, bound.put, bound.back, bound.open = bound.at_us, 0, 0, 0
+  else
+    bound.since_us, bound.put, bound.back, bound.open = tonumber(since_us), tonumber(put), tonumber(back), tonumber(open)
+  end
 end
 
 local function write_bucket(bound)
   if bound.level <= 0 then return redis.call('DEL', bucket(bound)) end
   local ttl_ms = drains_in_ms(bound, bound.level) + math.ceil((bound.at_us - NOW_US) / 1000) + 1
-  local words = digits(bound.level) .. ' ' .. digits(bound.at_us) .. ' ' .. digits(bound.since_us) .. ' ' .. digits(bound.put)
+  local words = string.format('%.0f %.0f %.0f %.0f %.17g %.0f',
+    bound.level, bound.at_us, bound.since_us, bound.put, bound.back, bound.open)
   redis.call('SET', bucket(bound), words, 'PX', digits(ttl_ms))
 end
 
@@ -91,40 +95,48 @@ local function end_wait(id, job, bounds)
   end
 end
 
--- The job was admitted: it takes what it was found to fit into. Gives how much had been put into each bucket of tokens
--- by then, in their order.
+-- The job was admitted: it takes what it was found to fit into. Gives a mark for each bucket of tokens, in their order:
+-- what had been put in, with the job's own, and what had been or may yet be given back for those before it.
 local function take_share(id, amounts, bounds)
   local marks = {}
   for _, bound in ipairs(bounds) do
     if IS_RATE[bound.dimension] then
-      pour(bound, amounts[bound.dimension])
+      local amount = amounts[bound.dimension]
+      pour(bound, amount)
+      if bound.dimension == 'tokens' then
+        marks[#marks + 1] = string.format('%.0f %.17g', bound.put, bound.back + bound.open)
+        bound.open = bound.open + amount
+      end
       write_bucket(bound)
-      if bound.dimension == 'tokens' then marks[#marks + 1] = digits(bound.put) end
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SADD', key('concurrent_jobs', bound.scope), id)
     end
   end
   begin_wait(id, {bytes = amounts.queued_bytes}, bounds)
-  return table.concat(marks, ' ')
+  return table.concat(marks, ',')
 end
 
 -- What drained since cannot be given back: it made room for others. First in is first drained, so of a job's tokens at
--- most that is there which is not of later ones.
-local function drop(bound, unused, created_us, mark)
-  if created_us < bound.since_us or mark > bound.put then return end
-  local still_there = bound.level - (bound.put - mark) * bound.unit
-  bound.level = bound.level - math.max(math.min(unused * bound.unit, still_there), 0)
+-- most that is still there which is not of later jobs. Of those it is known how much they put in, and of what was given
+-- back how much was not for earlier ones.
+local function settle_bucket(bound, reserved, used, created_us, mark)
+  local put, back = string.match(mark or '', '^(%d+) (%S+)$')
+  if used > reserved then pour(bound, used - reserved) end
+  if not put or created_us < bound.since_us then return end
+  bound.open = bound.open - reserved
+  local of_later = bound.put - tonumber(put) - math.max(bound.back - tonumber(back), 0)
+  local still_there = bound.level - math.max(of_later, 0) * bound.unit
+  local given = math.max(math.min((reserved - used) * bound.unit, still_there), 0)
+  bound.level, bound.back = bound.level - given, bound.back + given / bound.unit
 end
 
 -- The job has ended: its place is free, and tokens that it reserved and did not use are given back.
 local function give_back(id, job, used_tokens, created_us, marks)
-  local bounds, next_mark = bounds_of(job.limits), string.gmatch(marks or '', '%d+')
-  local unused = tonumber(job.cost) - used_tokens
+  local bounds, next_mark = bounds_of(job.limits), string.gmatch(marks or '', '[^,]+')
   for _, bound in ipairs(bounds) do
     if bound.dimension == 'tokens' then
-      local mark = tonumber(next_mark() or 0)
       read_bucket(bound)
-      if unused > 0 then drop(bound, unused, created_us, mark) else pour(bound, 0 - unused) end
+      settle_bucket(bound, tonumber(job.cost), used_tokens, created_us, next_mark())
       write_bucket(bound)
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SREM', key('concurrent_jobs', bound.scope), id)
