@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.patience import patience
 from quill.errors import InvalidApiKey, KeyNotFound, TenantNotFound
@@ -15,13 +16,13 @@ from quill.tenancy.plan import LOCAL, Plan
 from quill.tenancy.records import ApiKey, Scope, Tenant
 from quill.tenancy.registry import Registry
 
+T = TypeVar("T")
+
 #: A change is heard of at once; this is for the case that its event was lost.
 _KNOWN_S = 30.0
 #: A key that there is not, which somebody may be about to make.
 _UNKNOWN_S = 2.0
 _REMEMBERED = 10_000
-#: Compared where there is nothing to compare with, so that both take the same time.
-_NOBODY = ApiKey(id="", tenant="nobody", name="", scopes=(), secrets=(), created_at=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ LOCAL_PRINCIPAL = Principal("local", frozenset(Scope), LOCAL)
 @dataclass(frozen=True, slots=True)
 class _Known:
     key: ApiKey
-    principal: Principal | None
+    principal: Principal
     until_s: float
 
 
@@ -55,6 +56,8 @@ class Principals:
         self._registry = registry
         self._settings = settings
         self._known: dict[str, _Known] = {}
+        #: Ids that nobody has, until when; apart, so that whoever invents keys pushes out no real ones.
+        self._unknown: dict[str, float] = {}
         #: Counts what was forgotten: what was read before that may be older than it.
         self._forgotten = 0
 
@@ -68,28 +71,28 @@ class Principals:
             if not key.is_sound:
                 raise InvalidApiKey
             known = await self._read(key)
-        is_admitted = known.key.admits(key.sha256, time.time())
-        if not is_admitted or known.principal is None:
+        if known is None or not known.key.admits(key.sha256, time.time()):
             raise InvalidApiKey
         return known.principal
 
     def forget(self) -> None:
         """A tenant or a key was changed, or may have been."""
         self._known.clear()
+        self._unknown.clear()
         self._forgotten += 1
 
-    async def _read(self, text: KeyText) -> _Known:
+    async def _read(self, text: KeyText) -> _Known | None:
+        if self._unknown.get(text.id, 0.0) > time.monotonic():
+            return None
         forgotten = self._forgotten
         async with patience(self._settings):
             found = await self._found(text.id)
-        if found is None:
-            known = _Known(_NOBODY, None, time.monotonic() + _UNKNOWN_S)
-        else:
-            known = _Known(found[0], principal_of(*found), time.monotonic() + _KNOWN_S)
+        known = _Known(found[0], principal_of(*found), time.monotonic() + _KNOWN_S) if found else None
         if forgotten == self._forgotten:
-            while len(self._known) >= _REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[text.id] = known
+            if known is None:
+                _remember(self._unknown, text.id, time.monotonic() + _UNKNOWN_S)
+            else:
+                _remember(self._known, text.id, known)
         return known
 
     async def _found(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
@@ -98,6 +101,13 @@ class Principals:
             return key, await self._registry.tenant(key.tenant)
         except (KeyNotFound, TenantNotFound):
             return None
+
+
+def _remember(memory: dict[str, T], key_id: str, fact: T) -> None:
+    """What was learnt first is forgotten first."""
+    while len(memory) >= _REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[key_id] = fact
 
 
 def principal_of(key: ApiKey, tenant: Tenant) -> Principal:

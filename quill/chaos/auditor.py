@@ -2,7 +2,8 @@
 
 J1 every accepted job is known and ended; J2 once, by legal steps, and the end never changes; J3 the outputs
 of attempts are never glued together; J4 attempts only grow; J5 nothing waits or runs that has ended; J6 what
-a worker lost is back in its line when its lease is over; J8 no tenant runs more at once than it may; J9 one
+a worker lost is back in its line when its lease is over; J7 what jobs reserved and did not use is given back,
+once; J8 no tenant runs more at once than it may; J9 one
 idempotency key stands for one job; J12 nothing is left that never expires; P6 nothing succeeds that was
 answered as cancelled.
 """
@@ -129,6 +130,13 @@ def _nothing_is_left(evidence: Evidence) -> Iterator[Violation]:
         yield Violation("J12", "", f"{key} never expires")
 
 
+def _tokens_are_settled_once(evidence: Evidence) -> Iterator[Violation]:
+    charged, paid = evidence.remains.tokens_charged, evidence.remains.tokens_paid
+    # A budget of a token a day drains too.
+    if abs(charged - paid) > 1:
+        yield Violation("J7", "", f"{charged:.1f} tokens are charged, jobs paid {paid:.0f}")
+
+
 def _what_was_lost_is_back_in_time(evidence: Evidence) -> Iterator[Violation]:
     """Time in which the store was away, and the new term that every lease gets afterwards, do not count."""
     changed_at_s: dict[str, list[float]] = defaultdict(list)
@@ -189,6 +197,7 @@ _CHECKS = (
     _outputs_are_whole,
     _attempts_only_grow,
     _nothing_is_left,
+    _tokens_are_settled_once,
     _what_was_lost_is_back_in_time,
     _nobody_runs_more_than_its_cap,
     _a_key_stands_for_one_job,

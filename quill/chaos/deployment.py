@@ -27,8 +27,14 @@ SLOTS = 8
 STEP_S = 0.02
 #: Of one tenant at once.
 MAX_RUNNING_JOBS = 12
-#: So wide that none is reached: what they count must be nothing when every job has ended.
-LIMITS = Limits(tokens=Rate(count=10**9), concurrent_jobs=10**6, queued_jobs=10**6, queued_bytes=10**9)
+#: So wide that none is reached: what they count must be nothing when every job has ended and, of tokens,
+#: which do not drain, what the jobs paid.
+LIMITS = Limits(
+    tokens=Rate(count=1, period_s=86_400, burst=10**9),
+    concurrent_jobs=10**6,
+    queued_jobs=10**6,
+    queued_bytes=10**9,
+)
 
 
 @dataclass

@@ -25,6 +25,9 @@ class Remains:
     counts: Mapping[str, tuple[int, int, int]]
     #: Keys of jobs without an end.
     immortal: Sequence[str]
+    #: In the buckets of tokens, and paid by jobs that were admitted by one; equal where nothing drains.
+    tokens_charged: float = 0.0
+    tokens_paid: float = 0.0
 
 
 def take_stock(client: redis.Redis, namespace: str) -> Remains:
@@ -37,7 +40,25 @@ def take_stock(client: redis.Redis, namespace: str) -> Remains:
     }
     immortal = [name for name in names if name.startswith(_OF_JOBS) and client.ttl(prefix + name) == -1]
     models = [name.removeprefix("members:") for name in names if name.startswith("members:")]
-    return Remains(places, {model: _counts(client, prefix, model) for model in models}, immortal)
+    counts = {model: _counts(client, prefix, model) for model in models}
+    return Remains(places, counts, immortal, _charged(client, prefix), _paid(client, prefix))
+
+
+def _charged(client: redis.Redis, prefix: str) -> float:
+    """A level is kept times the bucket's period in microseconds, which its name tells."""
+    buckets = [name.decode() for name in _scan(client, f"{prefix}rate:tokens:*")]
+    levels: Any = client.mget(buckets) if buckets else []
+    periods_us = [int(name.removeprefix(f"{prefix}rate:tokens:").partition(":")[0]) for name in buckets]
+    return sum(
+        int(level.split()[0]) / period_us
+        for level, period_us in zip(levels, periods_us, strict=True)
+        if level
+    )
+
+
+def _paid(client: redis.Redis, prefix: str) -> float:
+    paid: Any = [client.hmget(name, "paid", "marks") for name in _scan(client, f"{prefix}job:*")]
+    return sum(int(tokens or 0) for tokens, mark in paid if mark)
 
 
 def _scan(client: redis.Redis, pattern: str) -> Iterator[bytes]:

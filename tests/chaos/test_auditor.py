@@ -136,6 +136,8 @@ def test_an_attempt_that_jumps_is_found(attempts: tuple[int, int, int]) -> None:
         (Remains({}, {"m": (1, 8, 8)}, []), "J5"),
         (Remains({}, {"m": (0, 8, 16)}, []), "J5"),
         (Remains({}, {}, ["job:a"]), "J12"),
+        (Remains({}, {}, [], tokens_charged=130.0, tokens_paid=100), "J7"),
+        (Remains({}, {}, [], tokens_charged=0, tokens_paid=100), "J7"),
     ],
 )
 def test_what_is_left_behind_is_found(remains: Remains, invariant: str) -> None:

@@ -22,7 +22,7 @@ from tests.processes import eventually
 @pytest.mark.parametrize("seed", [1, 7])
 def test_nothing_is_lost_doubled_or_stuck(tmp_path: Path, seed: int) -> None:
     told: list[str] = []
-    verdict = run(Plan(seed, seconds=20), tmp_path, Timeline(told.append))
+    verdict = run(Plan(seed, seconds=20, gateways=2), tmp_path, Timeline(told.append))
     assert verdict.is_clean, "\n".join(told)
     assert verdict.jobs > 50
     assert verdict.faults >= 5

@@ -46,9 +46,10 @@ local function retire(id, job, state, outcome, used_tokens)
   used_tokens = used_tokens or known_tokens(job, more[7], more[5])
   settle(job, used_tokens)
   -- Nobody's budget pays for what failed.
-  give_back(id, job, state == 'failed' and 0 or used_tokens, tonumber(more[4]), more[8])
+  local paid_tokens = state == 'failed' and 0 or used_tokens
+  give_back(id, job, paid_tokens, tonumber(more[4]), more[8])
   local ttl_ms = tonumber(more[1])
-  redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS))
+  redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS), 'paid', paid_tokens)
   redis.call('PEXPIRE', record, ttl_ms)
   -- In the same millisecond: a key that ends later replays nothing, one that ends sooner doubles its job.
   if more[3] then redis.call('PEXPIRE', key('idem', job.tenant, more[3]), ttl_ms) end
