@@ -210,6 +210,12 @@ def take_one_again(store: Store, endpoint: Endpoint) -> Delivery:
     return take_one(store)
 
 
+def test_a_delivery_that_an_older_release_posted_is_lent_as_one_without_a_trace(store: Store) -> None:
+    delivery_id = ping(store, subscribe(store))
+    store.client.hdel(f"quill:delivery:{delivery_id}", "trace")
+    assert take_one(store).traceparent == ""
+
+
 def test_the_log_is_read_in_pages_newest_first(store: Store) -> None:
     endpoint = subscribe(store)
     ping(store, endpoint)

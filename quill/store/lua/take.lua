@@ -31,7 +31,7 @@ local function lend(endpoint, id, document)
   local tries = redis.call('HINCRBY', key('delivery', id), 'tries', 1)
   redis.call('ZADD', key('outbox', endpoint), digits(NOW_MS + lease_ms), id)
   lent[#lent + 1] = {id, tries, tries - delivery.earlier, delivery.event, delivery.type, delivery.subject,
-    tonumber(delivery.at), document, delivery.trace}
+    tonumber(delivery.at), document, delivery.trace or ''}
 end
 
 local function serve(tenant, endpoint)
