@@ -59,8 +59,17 @@ def subscribe(before: Stored[Endpoint] | None, after: Endpoint | None) -> Call[N
     if endpoint is None:
         raise ValueError("there is neither an endpoint before nor after")
     wanted = (",".join(after.event_types) or "*") if after and after.is_enabled else ""
-    arguments = (endpoint.tenant, endpoint.id, *texts(before, after), wanted, ENDPOINTS_AT_MOST)
+    is_mended = before is None or after is None or _is_mended(before.document, after)
+    arguments = (
+        *(endpoint.tenant, endpoint.id, *texts(before, after)),
+        *(wanted, ENDPOINTS_AT_MOST, int(is_mended)),
+    )
     return Call("subscribe", arguments, lambda _, __: None)
+
+
+def _is_mended(before: Endpoint, after: Endpoint) -> bool:
+    """It leads elsewhere, or was switched off or on; no other change can mend what is broken."""
+    return (after.url, after.is_enabled) != (before.url, before.is_enabled)
 
 
 def take(*, limit: int, each: int, lease_s: float, busy_with: Mapping[str, int]) -> Call[Taken]:
