@@ -19,6 +19,7 @@ from gateway.fetch.exchange import FetchLimits
 from gateway.patience import patience
 from gateway.webhooks.attempt import attempt
 from gateway.webhooks.receiver import policy_of
+from gateway.webhooks.schedule import life_s
 from quill.errors import EndpointNotFound, Unavailable
 from quill.settings import GatewaySettings
 from quill.store import webhooks
@@ -55,6 +56,7 @@ class Sender:
         self._endpoints = Endpoints(store)
         self._settings = settings
         self._lease_s = _LEASE_TRIES * settings.webhook_timeout_s
+        self._life_s = life_s(settings.webhook_schedule_s)
         limits = FetchLimits(settings.webhook_timeout_s, max_bytes=_REPLY_BYTES, truncate=True)
         self._client = GuardedClient(policy_of(settings), limits)
         #: What is under way, and to which endpoint.
@@ -81,7 +83,13 @@ class Sender:
 
     async def _take(self, limit: int) -> float:
         busy_with = Counter(self._sends.values())
-        call = webhooks.take(limit=limit, each=_SENDS_OF_EACH, lease_s=self._lease_s, busy_with=busy_with)
+        call = webhooks.take(
+            limit=limit,
+            each=_SENDS_OF_EACH,
+            lease_s=self._lease_s,
+            life_s=self._life_s,
+            busy_with=busy_with,
+        )
         taken = await self._run(call)
         for lent in taken.deliveries:
             send = asyncio.create_task(self._deliver(lent, time.monotonic() + self._lease_s))
@@ -105,7 +113,9 @@ class Sender:
                 if report.status == HTTPStatus.GONE:
                     with suppress(EndpointNotFound):
                         await self._endpoints.retire(lent.endpoint)
-                await self._run(webhooks.settle(lent, report, self._settings.webhook_rest_s))
+                await self._run(
+                    webhooks.settle(lent, report, life_s=self._life_s, rest_s=self._settings.webhook_rest_s)
+                )
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
             except Fenced:

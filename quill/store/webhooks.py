@@ -72,8 +72,13 @@ def _is_mended(before: Endpoint, after: Endpoint) -> bool:
     return (after.url, after.is_enabled) != (before.url, before.is_enabled)
 
 
-def take(*, limit: int, each: int, lease_s: float, busy_with: Mapping[str, int]) -> Call[Taken]:
-    """``busy_with`` is how many deliveries of which endpoint the sender holds already, out of ``each``."""
+def take(
+    *, limit: int, each: int, lease_s: float, life_s: float, busy_with: Mapping[str, int]
+) -> Call[Taken]:
+    """``busy_with`` is how many deliveries of which endpoint the sender holds already, out of ``each``.
+
+    What was last asked for ``life_s`` ago is dead, however often it was tried.
+    """
 
     def parse(_: str, reply: Reply) -> Taken:
         now_ms, next_due_ms, *lent = reply
@@ -81,7 +86,7 @@ def take(*, limit: int, each: int, lease_s: float, busy_with: Mapping[str, int])
         return Taken(tuple(delivery for delivery in found if delivery), next_due_ms / 1000)
 
     flat = [value for pair in busy_with.items() for value in pair]
-    return Call("take", (limit, each, round(lease_s * 1000), *flat), parse)
+    return Call("take", (limit, each, round(lease_s * 1000), round(life_s * 1000), *flat), parse)
 
 
 def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:
@@ -105,13 +110,14 @@ def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:
     )
 
 
-def settle(lent: Delivery, report: Report, rest_s: float) -> Call[None]:
-    """``rest_s`` is for an endpoint that breaks. Raises ``Fenced``."""
+def settle(lent: Delivery, report: Report, *, life_s: float, rest_s: float) -> Call[None]:
+    """``life_s`` is as for `take`, ``rest_s`` for an endpoint that breaks. Raises ``Fenced``."""
     arguments = (
         lent.id,
         lent.tries,
         report.outcome.value,
         round(report.pause_s * 1000),
+        round(life_s * 1000),
         round(rest_s * 1000),
         "" if report.status is None else report.status,
         report.reason,

@@ -14,6 +14,7 @@ from tests.integration.jobs import TENANT
 
 LEASE_S = 60.0
 REST_S = 30.0
+LIFE_S = 3600.0
 DELIVERED = Report(Outcome.DELIVERED, 200)
 DEAD = Report(Outcome.DEAD, 500)
 
@@ -47,7 +48,7 @@ def disable(store: Store, endpoint: Endpoint) -> None:
 def take(
     store: Store, limit: int = 20, each: int = 16, lease_s: float = LEASE_S, **busy_with: int
 ) -> list[Delivery]:
-    call = webhooks.take(limit=limit, each=each, lease_s=lease_s, busy_with=busy_with)
+    call = webhooks.take(limit=limit, each=each, lease_s=lease_s, life_s=LIFE_S, busy_with=busy_with)
     return list(store.run(call).deliveries)
 
 
@@ -57,7 +58,7 @@ def take_one(store: Store, lease_s: float = LEASE_S) -> Delivery:
 
 
 def settle(store: Store, lent: Delivery, report: Report) -> None:
-    store.run(webhooks.settle(lent, report, REST_S))
+    store.run(webhooks.settle(lent, report, life_s=LIFE_S, rest_s=REST_S))
 
 
 def ping(store: Store, endpoint: Endpoint, event_id: str = "evt_1") -> str:
@@ -76,6 +77,13 @@ def pass_time(store: Store, endpoint: Endpoint) -> None:
     store.client.zadd("quill:outbox", {f"{endpoint.id} {endpoint.tenant}": 1}, xx=True)
     if store.client.exists(f"quill:breaker:{endpoint.id}"):
         store.client.hset(f"quill:breaker:{endpoint.id}", "until", 1)
+
+
+def age(store: Store, delivery_id: str, age_s: float = LIFE_S + 1) -> None:
+    """As if it had been asked for so long ago."""
+    at_ms = time.time_ns() // 1_000_000 - round(age_s * 1000)
+    store.client.zadd("quill:undelivered", {delivery_id: at_ms}, xx=True)
+    store.client.hset(f"quill:delivery:{delivery_id}", "at", at_ms)
 
 
 def ttl_ms(store: Store, delivery_id: str) -> int:

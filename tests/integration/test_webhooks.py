@@ -20,6 +20,7 @@ from quill.states import TERMINAL, State
 from quill.store import calls
 from quill.store.run import Store
 from tests.integration.jobs import admit, job_in, state_of
+from tests.integration.outbox import age
 from tests.processes import Fleet, Process, eventually
 from tests.valkey import ValkeyServer
 from tests.webhook_receiver import Received, Receiver
@@ -170,6 +171,28 @@ def test_a_receiver_that_is_down_is_told_when_it_is_back(
     [got] = eventually(lambda: receiver.got("/late", 1))
     assert got.headers["webhook-id"] == dead["delivery_id"]
     eventually(lambda: last_outcome(http, endpoint) == "delivered")
+
+
+def test_what_waits_for_a_receiver_that_stays_away_is_a_dead_letter_in_the_end(
+    fleet: Fleet, receiver: Receiver, store: Store
+) -> None:
+    _, http = start(
+        fleet, receiver, webhook_rest_s=3600, webhook_schedule_s=json.dumps([0.05] * 4 + [3600.0])
+    )
+    with http:
+        endpoint = register(http, receiver.url_of_nobody("/away"))
+        tried = end(store)
+        eventually(lambda: len(log(http, endpoint)) == 5)
+        untried = end(store)
+        waiting: Any = store.client.zrange(f"quill:outbox:{endpoint['id']}", 0, -1)
+        for delivery_id in waiting:
+            age(store, delivery_id.decode(), 4 * 86_400 + 1)
+        eventually(lambda: outcomes(http, endpoint) == ["retrying"] * 5 + ["dead"] * 2)
+        dead = log(http, endpoint)[5:]
+        assert {(one["subject"], one["reason"]) for one in dead} == {
+            (tried, "expired"),
+            (untried, "expired"),
+        }
 
 
 def test_an_answer_without_an_end_is_an_answer(http: httpx2.Client, receiver: Receiver, store: Store) -> None:
