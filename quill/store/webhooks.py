@@ -8,9 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from quill.errors import QuillError, RateLimited
+from quill.limits import Bound, Dimension
 from quill.store.call import Call, Reply
 from quill.store.documents import Stored, texts
 from quill.webhooks.records import ENDPOINTS_AT_MOST, Attempt, Endpoint, Outcome
+
+#: What a tenant may have sent by hand. A test is a new record; a repeat is none, and makes up for an outage.
+_TESTS_A_MINUTE = 10
+_REPLAYS_A_MINUTE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +133,30 @@ def settle(lent: Delivery, report: Report, *, life_s: float, rest_s: float) -> C
 
 
 def ping(tenant: str, endpoint_id: str, event_id: str) -> Call[str]:
-    """Gives the delivery's id. Raises ``EndpointDisabled``."""
-    return Call("ping", (tenant, endpoint_id, event_id), lambda _, reply: reply[0].decode())
+    """Gives the delivery's id. Raises ``EndpointDisabled``, ``RateLimited``."""
+    arguments = (tenant, endpoint_id, event_id, _by_hand("webhook-tests", tenant, _TESTS_A_MINUTE))
+    return Call("ping", arguments, lambda _, reply: reply[0].decode(), _limited)
 
 
 def redeliver(tenant: str, endpoint_id: str, delivery_id: str) -> Call[None]:
-    """Raises ``DeliveryNotFound`` or ``EndpointDisabled``."""
-    return Call("redeliver", (tenant, endpoint_id, delivery_id), lambda _, __: None)
+    """Raises ``DeliveryNotFound``, ``EndpointDisabled`` or ``RateLimited``."""
+    limit = _by_hand("webhook-replays", tenant, _REPLAYS_A_MINUTE)
+    return Call("redeliver", (tenant, endpoint_id, delivery_id, limit), lambda _, __: None, _limited)
+
+
+def _by_hand(kind: str, tenant: str, a_minute: int) -> str:
+    return Bound(Dimension.REQUESTS, f"{kind}/{tenant}", a_minute, 60, a_minute).words
+
+
+def _limited(code: str, reply: Reply) -> QuillError | None:
+    if code != "LIMITED":
+        return None
+    fits_in_ms, policy = reply
+    return RateLimited(
+        "Too much is sent by hand, or too much waits for this endpoint already. Try again after Retry-After.",
+        violated=(policy.decode(),),
+        retry_after_s=max(1.0, fits_in_ms / 1000),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from quill.chaos.remains import take_stock
-from quill.errors import DeliveryNotFound
+from quill.errors import DeliveryNotFound, RateLimited
 from quill.states import State
 from quill.store import webhooks
 from quill.store.run import Store
@@ -33,6 +33,8 @@ from tests.integration.outbox import (
 
 #: As `_outbox.lua` has it.
 WAITING_AT_MOST = 10_000
+#: As `quill.store.webhooks` has it.
+REPLAYS_A_MINUTE = 100
 #: Of one `take`.
 GIVEN_UP_AT_MOST = 100
 
@@ -176,3 +178,34 @@ def test_of_what_found_the_outbox_full_only_the_log_tells(store: Store) -> None:
     store.client.zremrangebyrank(f"quill:outbox:{endpoint.id}", 0, 0)
     job_in(store, State.FAILED)
     assert take_one(store).type == "job.failed"
+
+
+def test_a_tenant_repeats_so_many_a_minute_and_no_more(store: Store) -> None:
+    endpoint, other = subscribe(store), subscribe(store, tenant="other")
+    waiting, others = ping(store, endpoint), ping(store, other)
+    for lent in take(store):
+        settle(store, lent, retrying())
+    for _ in range(REPLAYS_A_MINUTE):
+        store.run(webhooks.redeliver(TENANT, endpoint.id, waiting))
+    with pytest.raises(RateLimited) as limited:
+        store.run(webhooks.redeliver(TENANT, endpoint.id, waiting))
+    assert limited.value.retry_after_s == pytest.approx(1, abs=0.5)
+    assert limited.value.violated == ("webhook-replays",)
+    store.run(webhooks.redeliver("other", other.id, others))
+    on_its_way = take(store)[0]
+    store.run(webhooks.redeliver(on_its_way.endpoint.tenant, on_its_way.endpoint.id, on_its_way.id))
+
+
+def test_nothing_is_sent_by_hand_into_an_outbox_that_is_full(store: Store) -> None:
+    endpoint = subscribe(store)
+    arrived = ping(store, endpoint)
+    settle(store, take_one(store), DELIVERED)
+    crowd(store, endpoint)
+    with pytest.raises(RateLimited):
+        store.run(webhooks.redeliver(TENANT, endpoint.id, arrived))
+    with pytest.raises(RateLimited) as limited:
+        ping(store, endpoint, "evt_2")
+    assert (limited.value.violated, limited.value.retry_after_s) == (("webhook-outbox",), 60)
+    assert store.client.zcard(f"quill:outbox:{endpoint.id}") == WAITING_AT_MOST
+    assert ttl_ms(store, arrived) > 0
+    assert ping(store, endpoint) == arrived

@@ -62,10 +62,13 @@ local function reschedule(tenant, endpoint)
   redis.call('ZADD', key('outbox'), digits(from_ms), member)
 end
 
--- The id is that of the event for this endpoint, whoever posts it and however often; receivers know repeats by it. What finds
--- the outbox full is dead at once, and the log, which is trimmed, is all that tells of it: records would pile up elsewhere.
+-- The same whoever posts the event and however often; receivers know repeats by it.
+local function delivery_of(event, endpoint) return 'msg_' .. redis.sha1hex(event .. ' ' .. endpoint) end
+
+-- What finds the outbox full is dead at once, and the log, which is trimmed, is all that tells of it: records would pile up
+-- elsewhere.
 local function post(tenant, endpoint, event, event_type, subject, trace)
-  local id = 'msg_' .. redis.sha1hex(event .. ' ' .. endpoint)
+  local id = delivery_of(event, endpoint)
   if redis.call('EXISTS', key('delivery', id)) == 1 then return id end
   if is_full(endpoint) then
     local unsent = {id = id, endpoint = endpoint, type = event_type, subject = subject, tries = 0}
