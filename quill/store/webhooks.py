@@ -78,10 +78,20 @@ def _is_mended(before: Endpoint, after: Endpoint) -> bool:
     return (after.url, after.is_enabled) != (before.url, before.is_enabled)
 
 
+#: An endpoint's id and its tenant.
+Destination = tuple[str, str]
+
+
 def take(
-    *, limit: int, each: int, lease_s: float, life_s: float, busy_with: Mapping[str, int]
+    *,
+    limit: int,
+    each: int,
+    of_tenant: int,
+    lease_s: float,
+    life_s: float,
+    busy_with: Mapping[Destination, int],
 ) -> Call[Taken]:
-    """``busy_with`` is how many deliveries of which endpoint the sender holds already, out of ``each``.
+    """``busy_with`` is how many deliveries the sender holds already, out of ``each`` and ``of_tenant``.
 
     What was last asked for ``life_s`` ago is dead, however often it was tried.
     """
@@ -91,8 +101,9 @@ def take(
         found = (_delivery_of(entry, now_ms) for entry in lent)
         return Taken(tuple(delivery for delivery in found if delivery), next_due_ms / 1000)
 
-    flat = [value for pair in busy_with.items() for value in pair]
-    return Call("take", (limit, each, round(lease_s * 1000), round(life_s * 1000), *flat), parse)
+    limits = (limit, each, of_tenant, round(lease_s * 1000), round(life_s * 1000))
+    flat = [word for to, held in busy_with.items() for word in (" ".join(to), held)]
+    return Call("take", (*limits, *flat), parse)
 
 
 def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:

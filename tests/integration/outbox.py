@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quill.store import documents, webhooks
 from quill.store.run import Store
-from quill.store.webhooks import Delivery, LogEntry, Report
+from quill.store.webhooks import Delivery, Destination, LogEntry, Report
 from quill.webhooks import signing
 from quill.webhooks.records import Endpoint, EventType, Outcome, SigningSecret, new_endpoint_id
 from tests.integration.jobs import TENANT
@@ -23,12 +25,14 @@ def retrying(pause_s: float = 100.0) -> Report:
     return Report(Outcome.RETRYING, 500, pause_s=pause_s)
 
 
-def subscribe(store: Store, *event_types: EventType, tenant: str = TENANT) -> Endpoint:
+def subscribe(
+    store: Store, *event_types: EventType, tenant: str = TENANT, url: str = "https://example.com"
+) -> Endpoint:
     endpoint = Endpoint(
         id=new_endpoint_id(),
         tenant=tenant,
         name="",
-        url="https://example.com",
+        url=url,
         event_types=event_types,
         secrets=(SigningSecret(text=signing.new_secret()),),
         created_at=1.0,
@@ -46,9 +50,16 @@ def disable(store: Store, endpoint: Endpoint) -> None:
 
 
 def take(
-    store: Store, limit: int = 20, each: int = 16, lease_s: float = LEASE_S, **busy_with: int
+    store: Store,
+    limit: int = 20,
+    each: int = 16,
+    of_tenant: int = 32,
+    lease_s: float = LEASE_S,
+    busy_with: Mapping[Destination, int] = MappingProxyType({}),
 ) -> list[Delivery]:
-    call = webhooks.take(limit=limit, each=each, lease_s=lease_s, life_s=LIFE_S, busy_with=busy_with)
+    call = webhooks.take(
+        limit=limit, each=each, of_tenant=of_tenant, lease_s=lease_s, life_s=LIFE_S, busy_with=busy_with
+    )
     return list(store.run(call).deliveries)
 
 

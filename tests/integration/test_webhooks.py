@@ -19,8 +19,9 @@ from quill.chaos.remains import take_stock
 from quill.states import TERMINAL, State
 from quill.store import calls
 from quill.store.run import Store
+from quill.webhooks.records import ENDPOINTS_AT_MOST
 from tests.integration.jobs import admit, job_in, state_of
-from tests.integration.outbox import age
+from tests.integration.outbox import age, ping, subscribe
 from tests.processes import Fleet, Process, eventually
 from tests.valkey import ValkeyServer
 from tests.webhook_receiver import Received, Receiver
@@ -239,6 +240,28 @@ def test_a_crowd_of_ends_reaches_a_receiver_that_fails_half_of_them(
 
     eventually(lambda: settled() == job_ids)
     assert max(one["attempt"] for one in log(http, endpoint)) <= TRIES
+
+
+def test_a_tenant_whose_receivers_all_hang_keeps_no_other_tenant_waiting(
+    fleet: Fleet, receiver: Receiver, store: Store
+) -> None:
+    receiver.answers("/hanging", receiver.silence)
+    hanging = [
+        subscribe(store, tenant="hanging", url=receiver.url("/hanging")) for _ in range(ENDPOINTS_AT_MOST)
+    ]
+    for number in range(16):
+        for endpoint in hanging:
+            ping(store, endpoint, f"evt_{number}")
+    _, http = start(fleet, receiver, webhook_timeout_s=20)
+    with http:
+        eventually(lambda: receiver.got("/hanging", 32))
+        time.sleep(1)
+        subscribe(store, tenant="other", url=receiver.url("/other"))
+        began_s = time.monotonic()
+        job_in(store, State.SUCCEEDED, tenant="other")
+        [got] = eventually(lambda: receiver.got("/other", 1))
+        assert got.at_s - began_s < 2
+        assert len(receiver.got("/hanging", 32)) == 32
 
 
 def test_a_gateway_that_dies_between_sending_and_recording_costs_only_a_repeat(

@@ -4,24 +4,33 @@
 --       for one that is gone it is dropped. Each some at a time.
 -- USES  keys, outbox
 -- KEYS  namespace
--- ARGV  limit, each, lease_ms, life_ms, and for each endpoint that the sender is busy with: id, deliveries; of an endpoint's it
---       gets no more than `each` at once
+-- ARGV  limit, each, of_tenant, lease_ms, life_ms, and for each endpoint that the sender is busy with: "<endpoint> <tenant>",
+--       deliveries; it holds no more than `each` of an endpoint's and `of_tenant` of a tenant's
 -- GIVES {OK, now_ms, next_due_ms, {id, tries, tries of this round, event, type, subject, at_ms, document, trace}, ...} with the
 --       time until there may be more
 
--- A sender that is busy with an endpoint comes back to it as soon as it settles a delivery; this is for the others.
+-- A sender that is busy with an endpoint comes back to it as soon as it settles a delivery; this is for the others, and for the
+-- tenant's other endpoints.
 local BUSY_MS = 1000
 local IDLE_MS = 1000
 local DROPPED_AT_MOST = 100
 
-local limit, each, lease_ms, life_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local busy_with = {}
-for i = 5, #ARGV, 2 do busy_with[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local limit, each, of_tenant = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease_ms, life_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local function endpoint_and_tenant(member) return string.match(member, '^(%S+) (%S+)$') end
+
+-- Deliveries that the sender has.
+local of_endpoint_held, of_tenant_held = {}, {}
+local function hold(tenant, endpoint, deliveries)
+  of_endpoint_held[endpoint] = (of_endpoint_held[endpoint] or 0) + deliveries
+  of_tenant_held[tenant] = (of_tenant_held[tenant] or 0) + deliveries
+end
 
 local lent = {}
 
-local function room_of(endpoint, failures)
-  local room = math.min(each - (busy_with[endpoint] or 0), limit - #lent)
+local function room_of(tenant, endpoint, failures)
+  local room = math.min(each - (of_endpoint_held[endpoint] or 0), of_tenant - (of_tenant_held[tenant] or 0), limit - #lent)
   return failures >= BREAKS_AT and math.min(room, 1) or room
 end
 
@@ -46,6 +55,7 @@ local function lend(endpoint, id, document)
   end
   local tries = redis.call('HINCRBY', key('delivery', id), 'tries', 1)
   redis.call('ZADD', key('outbox', endpoint), digits(NOW_MS + lease_ms), id)
+  hold(delivery.tenant, endpoint, 1)
   lent[#lent + 1] = {id, tries, tries - delivery.earlier, delivery.event, delivery.type, delivery.subject,
     tonumber(delivery.at), document, delivery.trace or ''}
   return true
@@ -53,7 +63,7 @@ end
 
 local function serve(tenant, endpoint)
   local failures = tonumber(redis.call('HGET', key('breaker', endpoint), 'failures') or 0)
-  local room = room_of(endpoint, failures)
+  local room = room_of(tenant, endpoint, failures)
   if room <= 0 then
     redis.call('ZADD', key('outbox'), digits(NOW_MS + BUSY_MS), endpoint .. ' ' .. tenant)
     return
@@ -95,11 +105,15 @@ local function give_up_the_oldest()
   for _, id in ipairs(old) do look_at_age(id) end
 end
 
+for i = 6, #ARGV, 2 do
+  local endpoint, tenant = endpoint_and_tenant(ARGV[i])
+  hold(tenant, endpoint, tonumber(ARGV[i + 1]))
+end
 give_up_the_oldest()
 local due = redis.call('ZRANGE', key('outbox'), '-inf', digits(NOW_MS), 'BYSCORE', 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
   if #lent >= limit then break end
-  local endpoint, tenant = string.match(member, '^(%S+) (%S+)$')
+  local endpoint, tenant = endpoint_and_tenant(member)
   if is_subscribed(tenant, endpoint) then serve(tenant, endpoint) else drop(tenant, endpoint) end
 end
 local first_ms = redis.call('ZRANGE', key('outbox'), 0, 0, 'WITHSCORES')[2]
