@@ -115,6 +115,6 @@ class Names:
         self._answers = list(answers)
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> list[str]:
+    async def __call__(self, host: str, port: int, asker: str) -> list[str]:
         self.asked.append(host)
         return list(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])

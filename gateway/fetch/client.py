@@ -36,21 +36,26 @@ class GuardedClient:
         if ca_file is not None:
             self._tls.load_verify_locations(ca_file)
 
-    async def send(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes) -> Fetched:
-        """The answer, whatever its status. Raises ``UnsafeTarget``, ``FetchFailed``."""
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes, asker: str = ""
+    ) -> Fetched:
+        """The answer, whatever its status. Raises ``UnsafeTarget``, ``FetchFailed``.
+
+        ``asker`` is who gave the URL: lookups of one keep those of no other waiting.
+        """
         target = parse_target(url, self._policy)
         try:
             async with asyncio.timeout(self._limits.deadline_s):
-                return await self._follow(target, Message(method.upper(), headers, content))
+                return await self._follow(target, Message(method.upper(), headers, content), asker)
         except TimeoutError as error:
             raise FetchFailed(Reason.TIMEOUT) from error
         # What TLS says to a read comes as it is, a subclass of OSError.
         except (httpx2.HTTPError, OSError) as error:
             raise FetchFailed(reason_of(error)) from error
 
-    async def _follow(self, target: Target, message: Message) -> Fetched:
+    async def _follow(self, target: Target, message: Message, asker: str) -> Fetched:
         """A redirect too many is an answer like any other, and so is one to a message that changes things."""
-        fetched = await self._ask(target, message)
+        fetched = await self._ask(target, message, asker)
         for _ in range(self._limits.redirects_at_most):
             if fetched.location is None or message.method not in ("GET", "HEAD"):
                 break
@@ -58,12 +63,12 @@ class GuardedClient:
             if onward.origin != target.origin:
                 message = message.for_anybody()
             target = onward
-            fetched = await self._ask(target, message)
+            fetched = await self._ask(target, message, asker)
         return fetched
 
-    async def _ask(self, target: Target, message: Message) -> Fetched:
+    async def _ask(self, target: Target, message: Message, asker: str) -> Fetched:
         failed = FetchFailed(Reason.CONNECT)
-        addresses = await checked_addresses(target, self._policy, self._resolve)
+        addresses = await checked_addresses(target, self._policy, self._resolve, asker)
         for address in addresses[:_ADDRESSES_AT_MOST]:
             try:
                 return await exchange(message, target, address, self._limits, self._tls)

@@ -57,7 +57,7 @@ async def endpoints(caller: WebhookOwner, here: Here) -> dict[str, Any]:
 async def create(request: Request, caller: WebhookOwner, here: Here) -> dict[str, Any]:
     """`secret` verifies what is sent there, by Standard Webhooks; it is never shown again."""
     wanted = await read_model(request, WantedEndpoint, _BODY_BYTES)
-    await check_url(wanted.url, policy_of(here.settings))
+    await check_url(wanted.url, policy_of(here.settings), caller.tenant)
     return _handed_out(
         await here.endpoints.create(
             caller.tenant, name=wanted.name, url=wanted.url, event_types=wanted.event_types
@@ -74,7 +74,7 @@ async def endpoint(endpoint_id: str, caller: WebhookOwner, here: Here) -> dict[s
 async def change(request: Request, endpoint_id: str, caller: WebhookOwner, here: Here) -> dict[str, Any]:
     wanted = await read_model(request, EndpointChange, _BODY_BYTES)
     if wanted.url is not None:
-        await check_url(wanted.url, policy_of(here.settings))
+        await check_url(wanted.url, policy_of(here.settings), caller.tenant)
     changes = {name: value for name, value in wanted if value is not None}
     return _shown(await here.endpoints.change(caller.tenant, endpoint_id, changes))
 

@@ -39,8 +39,9 @@ async def _answer(client: GuardedClient, lent: Delivery) -> tuple[Fetched | None
     """What the receiver said, or a word for why there is nothing."""
     try:
         message = message_of(lent)
-        url = lent.endpoint.url
-        return await client.send("POST", url, headers=message.headers, content=message.body), ""
+        to = lent.endpoint
+        sent = client.send("POST", to.url, headers=message.headers, content=message.body, asker=to.tenant)
+        return await sent, ""
     except FetchFailed as error:
         return None, error.reason.value
     except UnsafeTarget as error:

@@ -23,9 +23,9 @@ def policy_of(settings: GatewaySettings) -> TargetPolicy:
     )
 
 
-async def check_url(url: str, policy: TargetPolicy) -> None:
+async def check_url(url: str, policy: TargetPolicy, tenant: str) -> None:
     """Raises ``UnsafeTarget``. A name that leads nowhere yet may lead somewhere later."""
     target = parse_target(url, policy)
     with suppress(FetchFailed, TimeoutError):
         async with asyncio.timeout(_LOOKUP_S):
-            await checked_addresses(target, policy, resolve)
+            await checked_addresses(target, policy, resolve, tenant)

@@ -11,6 +11,8 @@ from http import HTTPStatus
 #: A pause is this much shorter or longer, or everybody who failed in one outage would come back at once.
 _JITTER = 0.2
 _LONGEST_S = 86_400.0
+#: What the specification's ten tries take at most, with that.
+_LIFE_S = 4 * 86_400.0
 _THROTTLES = frozenset(
     {
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -33,6 +35,11 @@ def pause_s(
         return None
     jittered_s = schedule_s[tries - 1] * (1 + _JITTER * (2 * draw - 1))
     return max(jittered_s, asked_s or 0.0)
+
+
+def life_s(schedule_s: Sequence[float]) -> float:
+    """How long a delivery is tried in all, whatever else than its own tries keeps it waiting."""
+    return max(_LIFE_S, sum(schedule_s) * (1 + _JITTER))
 
 
 def asked_pause_s(status: int, headers: Mapping[str, str], now_s: float) -> float | None:

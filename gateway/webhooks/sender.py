@@ -19,13 +19,14 @@ from gateway.fetch.exchange import FetchLimits
 from gateway.patience import patience
 from gateway.webhooks.attempt import attempt
 from gateway.webhooks.receiver import policy_of
+from gateway.webhooks.schedule import life_s
 from quill.errors import EndpointNotFound, Unavailable
 from quill.settings import GatewaySettings
 from quill.store import webhooks
 from quill.store.call import Call
 from quill.store.refusals import Fenced
 from quill.store.run import AsyncStore
-from quill.store.webhooks import Delivery, Report
+from quill.store.webhooks import Delivery, Destination, Report
 from quill.webhooks.endpoints import Endpoints
 from quill.webhooks.records import Outcome
 
@@ -33,8 +34,9 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: At once, in all and to one endpoint; eight that hang must break before they hold everything.
+#: At once: in all, of one tenant, to one endpoint. Whoever hangs holds up no more than its tenant's share.
 _SENDS_AT_MOST = 128
+_SENDS_OF_TENANT = 32
 _SENDS_OF_EACH = 16
 #: Lent by one call.
 _TAKEN_AT_MOST = 20
@@ -55,10 +57,11 @@ class Sender:
         self._endpoints = Endpoints(store)
         self._settings = settings
         self._lease_s = _LEASE_TRIES * settings.webhook_timeout_s
+        self._life_s = life_s(settings.webhook_schedule_s)
         limits = FetchLimits(settings.webhook_timeout_s, max_bytes=_REPLY_BYTES, truncate=True)
         self._client = GuardedClient(policy_of(settings), limits)
-        #: What is under way, and to which endpoint.
-        self._sends: dict[asyncio.Task[None], str] = {}
+        #: What is under way, and where to.
+        self._sends: dict[asyncio.Task[None], Destination] = {}
 
     async def step(self) -> float:
         """Takes what there is room for. Raises ``Unavailable``."""
@@ -80,12 +83,18 @@ class Sender:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _take(self, limit: int) -> float:
-        busy_with = Counter(self._sends.values())
-        call = webhooks.take(limit=limit, each=_SENDS_OF_EACH, lease_s=self._lease_s, busy_with=busy_with)
+        call = webhooks.take(
+            limit=limit,
+            each=_SENDS_OF_EACH,
+            of_tenant=_SENDS_OF_TENANT,
+            lease_s=self._lease_s,
+            life_s=self._life_s,
+            busy_with=Counter(self._sends.values()),
+        )
         taken = await self._run(call)
         for lent in taken.deliveries:
             send = asyncio.create_task(self._deliver(lent, time.monotonic() + self._lease_s))
-            self._sends[send] = lent.endpoint.id
+            self._sends[send] = lent.endpoint.id, lent.endpoint.tenant
             send.add_done_callback(self._sends.pop)
         return min(taken.next_due_s, _IDLE_S)
 
@@ -105,7 +114,9 @@ class Sender:
                 if report.status == HTTPStatus.GONE:
                     with suppress(EndpointNotFound):
                         await self._endpoints.retire(lent.endpoint)
-                await self._run(webhooks.settle(lent, report, self._settings.webhook_rest_s))
+                await self._run(
+                    webhooks.settle(lent, report, life_s=self._life_s, rest_s=self._settings.webhook_rest_s)
+                )
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
             except Fenced:

@@ -11,7 +11,7 @@ import redis
 #: Places that hold jobs only as long as they wait or run, and their webhooks until they are told.
 _PLACES = (
     *("line:", "tickets:", "leases:", "delayed:", "apart:", "suspects:", "busy:", "held:", "due"),
-    *("concurrent_jobs:", "queued_jobs:", "queued_bytes:", "outbox"),
+    *("concurrent_jobs:", "queued_jobs:", "queued_bytes:", "outbox", "undelivered"),
 )
 #: Keys of jobs; the others belong to models, workers and tenants.
 _OF_JOBS = ("job:", "request:", "result:", "out:", "idem:", "reply:", "stops:", "delivery:")

@@ -8,9 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from quill.errors import QuillError, RateLimited
+from quill.limits import Bound, Dimension
 from quill.store.call import Call, Reply
 from quill.store.documents import Stored, texts
 from quill.webhooks.records import ENDPOINTS_AT_MOST, Attempt, Endpoint, Outcome
+
+#: What a tenant may have sent by hand. A test is a new record; a repeat is none, and makes up for an outage.
+_TESTS_A_MINUTE = 10
+_REPLAYS_A_MINUTE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +65,45 @@ def subscribe(before: Stored[Endpoint] | None, after: Endpoint | None) -> Call[N
     if endpoint is None:
         raise ValueError("there is neither an endpoint before nor after")
     wanted = (",".join(after.event_types) or "*") if after and after.is_enabled else ""
-    arguments = (endpoint.tenant, endpoint.id, *texts(before, after), wanted, ENDPOINTS_AT_MOST)
+    is_mended = before is None or after is None or _is_mended(before.document, after)
+    arguments = (
+        *(endpoint.tenant, endpoint.id, *texts(before, after)),
+        *(wanted, ENDPOINTS_AT_MOST, int(is_mended)),
+    )
     return Call("subscribe", arguments, lambda _, __: None)
 
 
-def take(*, limit: int, each: int, lease_s: float, busy_with: Mapping[str, int]) -> Call[Taken]:
-    """``busy_with`` is how many deliveries of which endpoint the sender holds already, out of ``each``."""
+def _is_mended(before: Endpoint, after: Endpoint) -> bool:
+    """It leads elsewhere, or was switched off or on; no other change can mend what is broken."""
+    return (after.url, after.is_enabled) != (before.url, before.is_enabled)
+
+
+#: An endpoint's id and its tenant.
+Destination = tuple[str, str]
+
+
+def take(
+    *,
+    limit: int,
+    each: int,
+    of_tenant: int,
+    lease_s: float,
+    life_s: float,
+    busy_with: Mapping[Destination, int],
+) -> Call[Taken]:
+    """``busy_with`` is how many deliveries the sender holds already, out of ``each`` and ``of_tenant``.
+
+    What was last asked for ``life_s`` ago is dead, however often it was tried.
+    """
 
     def parse(_: str, reply: Reply) -> Taken:
         now_ms, next_due_ms, *lent = reply
         found = (_delivery_of(entry, now_ms) for entry in lent)
         return Taken(tuple(delivery for delivery in found if delivery), next_due_ms / 1000)
 
-    flat = [value for pair in busy_with.items() for value in pair]
-    return Call("take", (limit, each, round(lease_s * 1000), *flat), parse)
+    limits = (limit, each, of_tenant, round(lease_s * 1000), round(life_s * 1000))
+    flat = [word for to, held in busy_with.items() for word in (" ".join(to), held)]
+    return Call("take", (*limits, *flat), parse)
 
 
 def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:
@@ -96,13 +127,14 @@ def _delivery_of(entry: Reply, now_ms: int) -> Delivery | None:
     )
 
 
-def settle(lent: Delivery, report: Report, rest_s: float) -> Call[None]:
-    """``rest_s`` is for an endpoint that breaks. Raises ``Fenced``."""
+def settle(lent: Delivery, report: Report, *, life_s: float, rest_s: float) -> Call[None]:
+    """``life_s`` is as for `take`, ``rest_s`` for an endpoint that breaks. Raises ``Fenced``."""
     arguments = (
         lent.id,
         lent.tries,
         report.outcome.value,
         round(report.pause_s * 1000),
+        round(life_s * 1000),
         round(rest_s * 1000),
         "" if report.status is None else report.status,
         report.reason,
@@ -112,13 +144,30 @@ def settle(lent: Delivery, report: Report, rest_s: float) -> Call[None]:
 
 
 def ping(tenant: str, endpoint_id: str, event_id: str) -> Call[str]:
-    """Gives the delivery's id. Raises ``EndpointDisabled``."""
-    return Call("ping", (tenant, endpoint_id, event_id), lambda _, reply: reply[0].decode())
+    """Gives the delivery's id. Raises ``EndpointDisabled``, ``RateLimited``."""
+    arguments = (tenant, endpoint_id, event_id, _by_hand("webhook-tests", tenant, _TESTS_A_MINUTE))
+    return Call("ping", arguments, lambda _, reply: reply[0].decode(), _limited)
 
 
 def redeliver(tenant: str, endpoint_id: str, delivery_id: str) -> Call[None]:
-    """Raises ``DeliveryNotFound`` or ``EndpointDisabled``."""
-    return Call("redeliver", (tenant, endpoint_id, delivery_id), lambda _, __: None)
+    """Raises ``DeliveryNotFound``, ``EndpointDisabled`` or ``RateLimited``."""
+    limit = _by_hand("webhook-replays", tenant, _REPLAYS_A_MINUTE)
+    return Call("redeliver", (tenant, endpoint_id, delivery_id, limit), lambda _, __: None, _limited)
+
+
+def _by_hand(kind: str, tenant: str, a_minute: int) -> str:
+    return Bound(Dimension.REQUESTS, f"{kind}/{tenant}", a_minute, 60, a_minute).words
+
+
+def _limited(code: str, reply: Reply) -> QuillError | None:
+    if code != "LIMITED":
+        return None
+    fits_in_ms, policy = reply
+    return RateLimited(
+        "Too much is sent by hand, or too much waits for this endpoint already. Try again after Retry-After.",
+        violated=(policy.decode(),),
+        retry_after_s=max(1.0, fits_in_ms / 1000),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,9 @@ class Attempt(Wire):
     attempt: int
     outcome: Outcome = Field(strict=False)
     status: int | None = Field(description="What the receiver answered, if it did.")
-    reason: str | None = Field(description="Why there is no answer.")
+    reason: str | None = Field(
+        description="Why there is no answer. `expired`: it waited for days; `outbox_full`: too many did."
+    )
     took_ms: int
     at: float
     retry_at: float | None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quill.store import documents, webhooks
 from quill.store.run import Store
-from quill.store.webhooks import Delivery, LogEntry, Report
+from quill.store.webhooks import Delivery, Destination, LogEntry, Report
 from quill.webhooks import signing
 from quill.webhooks.records import Endpoint, EventType, Outcome, SigningSecret, new_endpoint_id
 from tests.integration.jobs import TENANT
 
 LEASE_S = 60.0
 REST_S = 30.0
+LIFE_S = 3600.0
 DELIVERED = Report(Outcome.DELIVERED, 200)
 DEAD = Report(Outcome.DEAD, 500)
 
@@ -22,12 +25,14 @@ def retrying(pause_s: float = 100.0) -> Report:
     return Report(Outcome.RETRYING, 500, pause_s=pause_s)
 
 
-def subscribe(store: Store, *event_types: EventType, tenant: str = TENANT) -> Endpoint:
+def subscribe(
+    store: Store, *event_types: EventType, tenant: str = TENANT, url: str = "https://example.com"
+) -> Endpoint:
     endpoint = Endpoint(
         id=new_endpoint_id(),
         tenant=tenant,
         name="",
-        url="https://example.com",
+        url=url,
         event_types=event_types,
         secrets=(SigningSecret(text=signing.new_secret()),),
         created_at=1.0,
@@ -45,9 +50,16 @@ def disable(store: Store, endpoint: Endpoint) -> None:
 
 
 def take(
-    store: Store, limit: int = 20, each: int = 16, lease_s: float = LEASE_S, **busy_with: int
+    store: Store,
+    limit: int = 20,
+    each: int = 16,
+    of_tenant: int = 32,
+    lease_s: float = LEASE_S,
+    busy_with: Mapping[Destination, int] = MappingProxyType({}),
 ) -> list[Delivery]:
-    call = webhooks.take(limit=limit, each=each, lease_s=lease_s, busy_with=busy_with)
+    call = webhooks.take(
+        limit=limit, each=each, of_tenant=of_tenant, lease_s=lease_s, life_s=LIFE_S, busy_with=busy_with
+    )
     return list(store.run(call).deliveries)
 
 
@@ -57,10 +69,12 @@ def take_one(store: Store, lease_s: float = LEASE_S) -> Delivery:
 
 
 def settle(store: Store, lent: Delivery, report: Report) -> None:
-    store.run(webhooks.settle(lent, report, REST_S))
+    store.run(webhooks.settle(lent, report, life_s=LIFE_S, rest_s=REST_S))
 
 
 def ping(store: Store, endpoint: Endpoint, event_id: str = "evt_1") -> str:
+    """As if all others had been long ago."""
+    store.client.delete(f"quill:rate:requests:60000000:webhook-tests/{endpoint.tenant}")
     return store.run(webhooks.ping(endpoint.tenant, endpoint.id, event_id))
 
 
@@ -76,6 +90,13 @@ def pass_time(store: Store, endpoint: Endpoint) -> None:
     store.client.zadd("quill:outbox", {f"{endpoint.id} {endpoint.tenant}": 1}, xx=True)
     if store.client.exists(f"quill:breaker:{endpoint.id}"):
         store.client.hset(f"quill:breaker:{endpoint.id}", "until", 1)
+
+
+def age(store: Store, delivery_id: str, age_s: float = LIFE_S + 1) -> None:
+    """As if it had been asked for so long ago."""
+    at_ms = time.time_ns() // 1_000_000 - round(age_s * 1000)
+    store.client.zadd("quill:undelivered", {delivery_id: at_ms}, xx=True)
+    store.client.hset(f"quill:delivery:{delivery_id}", "at", at_ms)
 
 
 def ttl_ms(store: Store, delivery_id: str) -> int:

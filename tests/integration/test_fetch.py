@@ -204,7 +204,7 @@ async def test_a_slow_answer_ends_at_the_deadline(head: bytes, piece: bytes) -> 
 
 
 async def test_a_slow_lookup_ends_at_the_deadline() -> None:
-    async def never(host: str, port: int) -> list[str]:
+    async def never(host: str, port: int, asker: str) -> list[str]:
         await asyncio.sleep(3600)
         return []
 
@@ -235,7 +235,7 @@ async def test_the_next_address_is_tried_where_nobody_listens_at_the_first() -> 
 
 
 async def test_a_name_without_an_address_has_no_connection() -> None:
-    async def unknown(host: str, port: int) -> list[str]:
+    async def unknown(host: str, port: int, asker: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, f"{host} is not known")
 
     assert await failure(f"http://{NAME}:8080/", unknown) is Reason.CONNECT

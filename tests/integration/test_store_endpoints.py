@@ -62,7 +62,8 @@ def test_an_endpoint_that_fails_five_times_in_a_row_rests(store: Store) -> None:
     for number in range(3):
         ping(store, endpoint, f"evt_more{number}")
     assert take(store) == []
-    assert store.run(webhooks.take(limit=1, each=1, lease_s=1, busy_with={})).next_due_s > 1
+    taken = store.run(webhooks.take(limit=1, each=1, of_tenant=1, lease_s=1, life_s=60, busy_with={}))
+    assert taken.next_due_s > 1
 
 
 def test_after_its_rest_an_endpoint_gets_one_probe_whose_failure_prolongs_it(store: Store) -> None:
@@ -104,13 +105,38 @@ def test_what_was_under_way_when_an_endpoint_broke_prolongs_no_rest(store: Store
     assert 0 < rest_ms(store, endpoint) <= REST_S * 1000
 
 
-def test_a_changed_endpoint_is_tried_at_once(store: Store) -> None:
+def test_an_endpoint_that_leads_elsewhere_is_tried_at_once(store: Store) -> None:
     endpoint = subscribe(store)
     ping(store, endpoint)
     fail(store, endpoint, 5)
     change(store, endpoint, endpoint.model_copy(update={"url": "https://example.org"}))
     ping(store, endpoint, "evt_2")
     assert take_one(store).endpoint.url == "https://example.org"
+
+
+def test_an_endpoint_that_is_enabled_again_is_tried_at_once(store: Store) -> None:
+    endpoint = subscribe(store)
+    ping(store, endpoint)
+    fail(store, endpoint, 5)
+    disable(store, endpoint)
+    change(store, endpoint, endpoint)
+    ping(store, endpoint, "evt_2")
+    assert take_one(store).event_id == "evt_2"
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{}, {"name": "x"}, {"event_types": (EventType.FAILED,)}, {"secrets": ()}],
+    ids=["nothing", "name", "event_types", "secrets"],
+)
+def test_no_other_change_ends_the_rest_of_an_endpoint(store: Store, update: dict[str, object]) -> None:
+    endpoint = subscribe(store)
+    ping(store, endpoint)
+    fail(store, endpoint, 5)
+    change(store, endpoint, endpoint.model_copy(update=update))
+    ping(store, endpoint, "evt_2")
+    assert take(store) == []
+    assert rest_ms(store, endpoint) > 0
 
 
 def test_what_waits_for_a_disabled_endpoint_is_dead_but_can_be_had_later(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -191,9 +192,22 @@ def test_a_sender_gets_no_more_of_an_endpoint_than_it_may_hold(store: Store) -> 
         ping(store, endpoint, f"evt_{number}")
     lent = take(store, each=4)
     assert len(lent) == 4
-    assert take(store, each=4, **{endpoint.id: 4}) == []
+    assert take(store, each=4, busy_with={(endpoint.id, TENANT): 4}) == []
     settle(store, lent[0], DELIVERED)
-    assert len(take(store, each=4, **{endpoint.id: 3})) == 1
+    assert len(take(store, each=4, busy_with={(endpoint.id, TENANT): 3})) == 1
+
+
+def test_a_sender_gets_no_more_of_a_tenant_than_it_may_hold_over_all_its_endpoints(store: Store) -> None:
+    first, second, other = subscribe(store), subscribe(store), subscribe(store, tenant="other")
+    for number in range(3):
+        for endpoint in (first, second, other):
+            ping(store, endpoint, f"evt_{number}")
+    taken = Counter(lent.endpoint.tenant for lent in take(store, of_tenant=4))
+    assert taken == {TENANT: 4, "other": 3}
+    for endpoint in (first, second):
+        pass_time(store, endpoint)
+    held = {(first.id, TENANT): 2, (second.id, TENANT): 1}
+    assert len(take(store, of_tenant=4, busy_with=held)) == 1
 
 
 def test_a_delivery_without_a_record_holds_nothing_up(store: Store) -> None:
@@ -208,6 +222,12 @@ def test_a_delivery_without_a_record_holds_nothing_up(store: Store) -> None:
 def take_one_again(store: Store, endpoint: Endpoint) -> Delivery:
     pass_time(store, endpoint)
     return take_one(store)
+
+
+def test_a_delivery_that_an_older_release_posted_is_lent_as_one_without_a_trace(store: Store) -> None:
+    delivery_id = ping(store, subscribe(store))
+    store.client.hdel(f"quill:delivery:{delivery_id}", "trace")
+    assert take_one(store).traceparent == ""
 
 
 def test_the_log_is_read_in_pages_newest_first(store: Store) -> None:

@@ -159,6 +159,19 @@ def test_a_tenant_may_have_sixteen(http: httpx2.Client, owner: dict[str, str]) -
     assert (reply.status_code, reply.json()["code"]) == (409, "too_many_webhook_endpoints")
 
 
+def test_a_tenant_sends_ten_tests_a_minute_whatever_they_are_for(
+    http: httpx2.Client, owner: dict[str, str], tenancy: Tenancy
+) -> None:
+    stranger = bearer(tenancy.newcomer("blue"))
+    paths = [f"{PATH}/{register(http, owner)['id']}/test" for _ in range(2)]
+    replies = [http.post(paths[number % 2], headers=owner) for number in range(11)]
+    assert [reply.status_code for reply in replies] == [202] * 10 + [429]
+    problem = replies[-1].json()
+    assert (problem["code"], problem["violated-policies"]) == ("rate_limit_exceeded", ["webhook-tests"])
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 6
+    assert http.post(f"{PATH}/{register(http, stranger)['id']}/test", headers=stranger).status_code == 202
+
+
 def test_the_log_has_pages(fleet: Fleet, store: Store) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

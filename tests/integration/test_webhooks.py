@@ -19,7 +19,9 @@ from quill.chaos.remains import take_stock
 from quill.states import TERMINAL, State
 from quill.store import calls
 from quill.store.run import Store
+from quill.webhooks.records import ENDPOINTS_AT_MOST
 from tests.integration.jobs import admit, job_in, state_of
+from tests.integration.outbox import age, ping, subscribe
 from tests.processes import Fleet, Process, eventually
 from tests.valkey import ValkeyServer
 from tests.webhook_receiver import Received, Receiver
@@ -172,6 +174,28 @@ def test_a_receiver_that_is_down_is_told_when_it_is_back(
     eventually(lambda: last_outcome(http, endpoint) == "delivered")
 
 
+def test_what_waits_for_a_receiver_that_stays_away_is_a_dead_letter_in_the_end(
+    fleet: Fleet, receiver: Receiver, store: Store
+) -> None:
+    _, http = start(
+        fleet, receiver, webhook_rest_s=3600, webhook_schedule_s=json.dumps([0.05] * 4 + [3600.0])
+    )
+    with http:
+        endpoint = register(http, receiver.url_of_nobody("/away"))
+        tried = end(store)
+        eventually(lambda: len(log(http, endpoint)) == 5)
+        untried = end(store)
+        waiting: Any = store.client.zrange(f"quill:outbox:{endpoint['id']}", 0, -1)
+        for delivery_id in waiting:
+            age(store, delivery_id.decode(), 4 * 86_400 + 1)
+        eventually(lambda: outcomes(http, endpoint) == ["retrying"] * 5 + ["dead"] * 2)
+        dead = log(http, endpoint)[5:]
+        assert {(one["subject"], one["reason"]) for one in dead} == {
+            (tried, "expired"),
+            (untried, "expired"),
+        }
+
+
 def test_an_answer_without_an_end_is_an_answer(http: httpx2.Client, receiver: Receiver, store: Store) -> None:
     receiver.answers("/endless", receiver.endless)
     endpoint = register(http, receiver.url("/endless"))
@@ -216,6 +240,28 @@ def test_a_crowd_of_ends_reaches_a_receiver_that_fails_half_of_them(
 
     eventually(lambda: settled() == job_ids)
     assert max(one["attempt"] for one in log(http, endpoint)) <= TRIES
+
+
+def test_a_tenant_whose_receivers_all_hang_keeps_no_other_tenant_waiting(
+    fleet: Fleet, receiver: Receiver, store: Store
+) -> None:
+    receiver.answers("/hanging", receiver.silence)
+    hanging = [
+        subscribe(store, tenant="hanging", url=receiver.url("/hanging")) for _ in range(ENDPOINTS_AT_MOST)
+    ]
+    for number in range(16):
+        for endpoint in hanging:
+            ping(store, endpoint, f"evt_{number}")
+    _, http = start(fleet, receiver, webhook_timeout_s=20)
+    with http:
+        eventually(lambda: receiver.got("/hanging", 32))
+        time.sleep(1)
+        subscribe(store, tenant="other", url=receiver.url("/other"))
+        began_s = time.monotonic()
+        job_in(store, State.SUCCEEDED, tenant="other")
+        [got] = eventually(lambda: receiver.got("/other", 1))
+        assert got.at_s - began_s < 2
+        assert len(receiver.got("/hanging", 32)) == 32
 
 
 def test_a_gateway_that_dies_between_sending_and_recording_costs_only_a_repeat(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.webhooks.schedule import asked_pause_s, pause_s
+from gateway.webhooks.schedule import asked_pause_s, life_s, pause_s
 from quill.settings import GatewaySettings
 
 SCHEDULE_S = GatewaySettings().webhook_schedule_s
@@ -31,6 +31,12 @@ def test_no_pause_is_off_by_more_than_a_fifth(draw: float) -> None:
     pause = pause_s(2, SCHEDULE_S, draw)
     assert pause is not None
     assert 240 <= pause <= 360
+
+
+def test_a_delivery_lives_as_long_as_its_tries_take_at_most_and_no_less_than_the_specifications() -> None:
+    longest_s = [pause_s(tries, SCHEDULE_S, 1.0) or 0.0 for tries in range(1, 10)]
+    assert sum(longest_s) < life_s(SCHEDULE_S) == life_s((1.0,)) == 4 * DAY_S
+    assert life_s((5 * DAY_S,)) == 6 * DAY_S
 
 
 def test_what_the_receiver_asks_for_prolongs_a_pause_and_shortens_none() -> None:

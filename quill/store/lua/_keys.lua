@@ -37,6 +37,7 @@
 --   hooks:<tenant>                    HASH    its enabled endpoints -> types of events that each wants, or *
 --   outbox                            ZSET    "<endpoint> <tenant>" by when it may next be served (ms)
 --   outbox:<endpoint>                 ZSET    deliveries by when they are due, or their lease ends (ms)
+--   undelivered                       ZSET    deliveries that are in an outbox by when they were last asked for (ms)
 --   delivery:<delivery>               HASH    an event for one endpoint, its tries; expires once it left the outbox
 --   breaker:<endpoint>                HASH    failures in a row, until when it rests (ms), its probe; expires
 --   attempts:<endpoint>               STREAM  what became of its deliveries; trimmed, expires
