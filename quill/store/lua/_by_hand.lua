@@ -7,7 +7,8 @@ local FULL_MS = 60000
 local function refused_by_hand(endpoint, limit)
   if is_full(endpoint) then return {'LIMITED', FULL_MS, 'webhook-outbox'} end
   local bound = bounds_of(limit)[1]
-  local left, fits_in_ms = left_after(bound, 1)
-  if left < 0 then return {'LIMITED', fits_in_ms, string.match(bound.scope, '^[^/]+')} end
-  set_level(bound, bound.level, bound.at_us)
+  local over = excess(bound, 1)
+  if over > 0 then return {'LIMITED', fits_in_ms(bound, over), string.match(bound.scope, '^[^/]+')} end
+  pour(bound, 1)
+  write_bucket(bound)
 end
