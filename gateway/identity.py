@@ -28,7 +28,7 @@ def identity_of(tenant: str, key: str | None, request: JobRequest, retry_count: 
     if key is None:
         if retry_count is None or not retry_count.isdecimal():
             return Identity()
-        return Identity(ids.fingerprint(tenant, "tries", fingerprint(request)), int(retry_count) == 0)
+        return Identity(ids.fingerprint(tenant, "tries", fingerprint(request)), not retry_count.strip("0"))
     if not 0 < len(key) <= _KEY_AT_MOST or not all("!" <= char <= "~" for char in key):
         detail = f"must have 1 to {_KEY_AT_MOST} visible ASCII characters"
         raise InvalidRequest(faults=(Fault("Idempotency-Key", detail),))
