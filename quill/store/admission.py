@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,6 +106,8 @@ def admit(submission: Submission) -> Call[Admission]:
         int(submission.is_first_try),
         submission.traceparent,
         bounds.argument,
+        # Beside the request, which who looks at a job need not read.
+        json.dumps(request.metadata, ensure_ascii=False) if request.metadata else "",
     )
     return Call("admit", arguments, parse, refusal)
 
