@@ -146,6 +146,21 @@ def test_no_megabyte_of_anything_holds_up_the_event_loop(piece: bytes) -> None:
     assert min(times_s) < 0.03
 
 
+@given(st.lists(st.sampled_from(["\\ud83d", "\\uDE00", "\\\\", "\\n", "ud83d", "\\u0041", "x"]), max_size=8))
+def test_a_lone_surrogate_is_found_wherever_escapes_put_it(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    is_lone = any("\ud800" <= char <= "\udfff" for char in json.loads(f'"{text}"'))
+    assert (refusal(f'{{"a": "{text}"}}'.encode()) is InvalidRequest) is is_lone
+
+
+@pytest.mark.parametrize("count", [1, 200_000])
+def test_a_lone_surrogate_is_named_with_its_place_where_that_costs_little(count: int) -> None:
+    body = b'{"a":[' + b"[]," * count + b'"\\ud800"]}'
+    with pytest.raises(InvalidRequest) as refused:
+        parse_json(body)
+    assert [fault.pointer for fault in refused.value.faults] == ["#/a/1" if count == 1 else "#"]
+
+
 def test_a_thousand_jobs_of_many_messages_are_not_too_deep() -> None:
     job = {"messages": [{"role": "user", "content": "x"}] * 20, "metadata": {"a": "b"}}
     parse_json(json.dumps({"jobs": [job] * 1000}).encode())
