@@ -18,7 +18,7 @@ import os
 import random
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -36,11 +36,13 @@ _OTHER_FILES = 1000
 _WARM_UP_S = 10.0
 #: Connections that are made at once.
 _AT_ONCE = 100
+#: What a member takes of an answer at a time.
+_PIECE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """So many connections that send this and then nothing more."""
+    """So many connections that send this and then nothing more; one that ends is made anew."""
 
     count: int
     request: bytes
@@ -71,17 +73,29 @@ def _stand(port: int, members: Members, told: Connection) -> None:
 async def _stand_there(port: int, members: Members, told: Connection) -> None:
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def join() -> asyncio.StreamWriter:
+    async def join() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         async with gate:
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(members.request)
             if members.answer:
                 await reader.readuntil(members.answer)
-            return writer
+            return reader, writer
 
-    writers = await asyncio.gather(*(join() for _ in range(members.count)))
-    told.send(len(writers))
+    async def stay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Who never finishes a request is answered with a 408 after some seconds, and would be gone.
+        while True:
+            with suppress(OSError):
+                while await reader.read(_PIECE_BYTES):
+                    pass
+            writer.close()
+            reader, writer = await join()
+
+    joined = await asyncio.gather(*(join() for _ in range(members.count)))
+    staying = [asyncio.create_task(stay(*connection)) for connection in joined]
+    told.send(len(joined))
     await asyncio.to_thread(told.recv)
+    for task in staying:
+        task.cancel()
 
 
 def allow_files(count: int) -> None:

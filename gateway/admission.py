@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,7 +35,9 @@ from quill.store.run import AsyncStore
 
 #: Jobs that are admitted in one round trip to the store.
 _ROUND_TRIP = 100
-
+#: Facts of the models of one request's jobs, each asked for once: those of a model that no worker has served
+#: yet come from the store.
+Known = dict[str, ModelFacts | None]
 
 #: The same object for the same two, with all that was worked out of it.
 _joined = lru_cache(maxsize=4096)(Bounds.__add__)
@@ -71,39 +73,48 @@ class Admission:
 
     async def admit(self, caller: Principal, request: JobRequest, identity: Identity) -> Admitted:
         """Raises ``PermissionDenied``, ``InvalidRequest``, ``ModelNotFound``, ``ContextLengthExceeded``,
-        what the store's `admit` raises, and ``JobNotFound`` for a key whose job has just
-        gone.
+        what the store's `admit` raises, and ``JobNotFound`` for a key whose job has just gone.
         """
-        return await self._admit(caller, await self._draft(caller, request, identity))
+        return await self._admit(caller, await self._draft(caller, request, identity, {}))
 
     async def admit_each(
         self, caller: Principal, requests: Sequence[tuple[JobRequest, Identity]]
     ) -> list[Admitted | QuillError]:
-        """An entry a request, an error where ``admit`` would raise one; a round trip a hundred."""
-        drafts = [await self._tried(caller, request, identity) for request, identity in requests]
-        good = [draft for draft in drafts if isinstance(draft, Draft)]
+        """An entry a request, an error where ``admit`` would raise one; a round trip a hundred.
+
+        Raises ``Unavailable`` only if none was accepted: who is told nothing may ask for all of them again.
+        """
+        known: Known = {}
         answers: list[Admitted | QuillError] = []
-        for first in range(0, len(good), _ROUND_TRIP):
-            answers += await self._admit_some(caller, good[first : first + _ROUND_TRIP])
-        left = iter(answers)
-        return [next(left) if isinstance(draft, Draft) else draft for draft in drafts]
+        for first in range(0, len(requests), _ROUND_TRIP):
+            try:
+                answers += await self._admit_some(caller, requests[first : first + _ROUND_TRIP], known)
+            except Unavailable as error:
+                if not any(isinstance(answer, Admitted) for answer in answers):
+                    raise
+                return answers + [error] * (len(requests) - len(answers))
+        return answers
 
     async def replay(self, caller: Principal, letter: Job, request: JobRequest) -> Admitted:
         """Raises what ``admit`` raises. However often it is asked for, a letter has one replay."""
         request = request.model_copy(update={"model": letter.model})
         identity = Identity(ids.fingerprint(caller.tenant, "replay", letter.id))
-        return await self._admit(caller, await self._draft(caller, request, identity, replay_of=letter.id))
+        return await self._admit(
+            caller, await self._draft(caller, request, identity, {}, replay_of=letter.id)
+        )
 
-    async def _tried(self, caller: Principal, request: JobRequest, identity: Identity) -> Draft | QuillError:
+    async def _tried(
+        self, caller: Principal, request: JobRequest, identity: Identity, known: Known
+    ) -> Draft | QuillError:
         try:
-            return await self._draft(caller, request, identity)
+            return await self._draft(caller, request, identity, known)
         except Unavailable:
             raise
         except QuillError as error:
             return error
 
     async def _draft(
-        self, caller: Principal, asked: JobRequest, identity: Identity, *, replay_of: str = ""
+        self, caller: Principal, asked: JobRequest, identity: Identity, known: Known, *, replay_of: str = ""
     ) -> Draft:
         plan, settings = caller.plan, self._settings
         model = asked.model or settings.default_model
@@ -112,7 +123,7 @@ class Admission:
         check_answer(plan, request)
         # Before, as cleaning takes time, and after, as to escape makes longer.
         check_size(plan, request)
-        facts = await self._facts(model)
+        facts = await self._facts(model, known)
         request, report = await cleaned(request, plan.sanitize, facts)
         check_size(plan, request)
         price = await self._price(request, facts)
@@ -140,33 +151,50 @@ class Admission:
     async def _admit(self, caller: Principal, draft: Draft) -> Admitted:
         async with patience(self._settings):
             admitted = await self._store.run(admission.admit(draft.submission))
-            return await self._told(caller, draft, admitted)
+            earlier = await self._earlier(caller, [admitted.job_id] if admitted.is_replay else [])
+        told = _told(draft, admitted, earlier)
+        if isinstance(told, QuillError):
+            raise told
+        return told
 
-    async def _admit_some(self, caller: Principal, drafts: Sequence[Draft]) -> list[Admitted | QuillError]:
-        found: list[Admitted | QuillError] = []
+    async def _admit_some(
+        self, caller: Principal, requests: Sequence[tuple[JobRequest, Identity]], known: Known
+    ) -> list[Admitted | QuillError]:
+        """Raises ``Unavailable`` where nobody knows of any that it was accepted."""
+        drafts = [await self._tried(caller, request, identity, known) for request, identity in requests]
+        good = [draft for draft in drafts if isinstance(draft, Draft)]
+        # Also if there are none: to wait for nothing lets other callers have their turn.
         async with patience(self._settings):
-            answers = await self._store.run_each([admission.admit(draft.submission) for draft in drafts])
-            for draft, answer in zip(drafts, answers, strict=True):
-                try:
-                    found.append(
-                        answer if isinstance(answer, QuillError) else await self._told(caller, draft, answer)
-                    )
-                except JobNotFound as gone:
-                    found.append(gone)
-        return found
+            answers = await self._store.run_each([admission.admit(draft.submission) for draft in good])
+        told = iter(await self._told_each(caller, good, answers))
+        return [next(told) if isinstance(draft, Draft) else draft for draft in drafts]
 
-    async def _told(self, caller: Principal, draft: Draft, admitted: admission.Admission) -> Admitted:
-        if not admitted.is_replay:
-            return Admitted(_fresh(draft, admitted), is_replay=False, rooms=admitted.rooms)
-        earlier = (await self._store.run(calls.read(caller.tenant, [admitted.job_id])))[0]
-        if earlier is None:
-            raise JobNotFound
-        # Our own id comes back when only the reply to the first try was lost.
-        return Admitted(earlier, is_replay=earlier.id != draft.submission.job_id)
+    async def _told_each(
+        self, caller: Principal, drafts: Sequence[Draft], answers: Sequence[admission.Admission | QuillError]
+    ) -> list[Admitted | QuillError]:
+        """Who cannot read again what was admitted before keeps what was admitted now."""
+        replayed = [one.job_id for one in answers if isinstance(one, admission.Admission) and one.is_replay]
+        earlier: Mapping[str, Job | QuillError]
+        try:
+            async with patience(self._settings):
+                earlier = await self._earlier(caller, replayed)
+        except Unavailable as error:
+            earlier = dict.fromkeys(replayed, error)
+        return [
+            answer if isinstance(answer, QuillError) else _told(draft, answer, earlier)
+            for draft, answer in zip(drafts, answers, strict=True)
+        ]
 
-    async def _facts(self, model: str) -> ModelFacts | None:
+    async def _earlier(self, caller: Principal, job_ids: Sequence[str]) -> dict[str, Job | QuillError]:
+        """Jobs that were admitted before, all in one round trip."""
+        jobs = await self._store.run(calls.read(caller.tenant, job_ids)) if job_ids else []
+        return {job_id: job or JobNotFound() for job_id, job in zip(job_ids, jobs, strict=True)}
+
+    async def _facts(self, model: str, known: Known) -> ModelFacts | None:
         """``None`` for a model of ours that no worker has served yet."""
-        facts = await self._directory.facts(model)
+        if model not in known:
+            known[model] = await self._directory.facts(model)
+        facts = known[model]
         if facts is None:
             ours = {self._settings.default_model, *self._settings.models, *self._directory.snapshot.models}
             if model not in ours:
@@ -178,6 +206,16 @@ class Admission:
             return estimate(request, facts)
         count = await self._directory.counter(facts.tokenizer)
         return await asyncio.to_thread(measure, request, facts, count)
+
+
+def _told(
+    draft: Draft, admitted: admission.Admission, earlier: Mapping[str, Job | QuillError]
+) -> Admitted | QuillError:
+    if not admitted.is_replay:
+        return Admitted(_fresh(draft, admitted), is_replay=False, rooms=admitted.rooms)
+    job = earlier[admitted.job_id]
+    # Our own id comes back when only the reply to the first try was lost.
+    return job if isinstance(job, QuillError) else Admitted(job, is_replay=job.id != draft.submission.job_id)
 
 
 def _fresh(draft: Draft, admitted: admission.Admission) -> Job:

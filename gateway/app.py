@@ -16,7 +16,7 @@ from gateway.access import Access
 from gateway.admission import Admission
 from gateway.background import keep_doing
 from gateway.caller import guarded
-from gateway.contract import PROBLEMS, openapi_of
+from gateway.contract import PROBLEMS, serve_contract
 from gateway.directory import Directory
 from gateway.events import Events
 from gateway.express import Express
@@ -105,13 +105,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         # Traces are carried by `Access`; to look for a collector at every request costs 50 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
+        # FastAPI's own makes and writes it anew for everybody who asks.
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     problems.install(app)
     for routes in ROUTES:
         app.include_router(guarded(routes.router), responses=PROBLEMS)
-    app.openapi = partial(openapi_of, app)  # type: ignore[method-assign]  # FastAPI's documented way
+    serve_contract(app)
     app.add_middleware(Express, routes=[("POST", jobs.submit), ("GET", jobs.poll), ("GET", stream.follow)])
     app.add_middleware(Access)
     return app

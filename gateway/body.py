@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
@@ -18,10 +19,18 @@ Model = TypeVar("Model", bound=BaseModel)
 DEPTH_AT_MOST = 32
 #: Wrong places that one answer names; a body can have as many as it has bytes.
 FAULTS_AT_MOST = 20
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+#: Down and up, as signed bytes.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_OTHERS = bytes(set(range(256)) - set(b'[{]}"'))
 #: The only thing that a model's own parser takes and `parse_json` does not.
 _CONSTANTS = (b"NaN", b"Infinity")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+#: A high one without a low one behind it, or a low one without a high one before it, where no `\\` is left.
+_LONE_ESCAPE = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])", re.DOTALL
+)
+#: Commas and brackets of a body in which the place of a surrogate is looked for, a microsecond each.
+_PLACES_AT_MOST = 10_000
 _JSON = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -31,7 +40,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     if not _JSON.match(given.get(b"content-type", b"")):
         raise UnsupportedMediaType
     declared = given.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > max_bytes:
+    # `int` takes no thousands of digits; without the zeros before them llhttp has let twenty through at most.
+    if declared.isdigit() and int(declared.lstrip(b"0") or b"0") > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
     async for piece in request.stream():
@@ -46,18 +56,14 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
 
 
 def _depth(body: bytes) -> int:
-    """0 for what has too few brackets to be deep."""
+    """0 for what has too few brackets to be deep. A loop in Python took a second for a megabyte."""
     if body.count(b"[") + body.count(b"{") <= DEPTH_AT_MOST:
         return 0
-    depth = deepest = 0
-    for match in _BRACKETS.finditer(body):
-        token = match[0]
-        if token in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in b"]}":
-            depth -= 1
-    return deepest
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Strings that stand side by side now are one, which is nothing to what is outside of them.
+    marks = unescaped.translate(_STEPS, _OTHERS).replace(b'""', b"")
+    outside = b"".join(marks.split(b'"')[::2])
+    return int(np.cumsum(np.frombuffer(outside, np.int8), dtype=np.int32).max(initial=0))
 
 
 def _refuse_constant(_: str) -> NoReturn:
@@ -93,8 +99,10 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest(faults=(Fault("#", "must be an object"),))
     # In strict UTF-8 a surrogate can only be an escape.
-    if b"\\u" in body and (fault := _surrogates(value)):
-        raise InvalidRequest(faults=(fault,))
+    if b"\\u" in body and _LONE_ESCAPE.search(body.replace(b"\\\\", b"__")):
+        is_small = sum(map(body.count, (b",", b"[", b"{"))) <= _PLACES_AT_MOST
+        fault = _surrogates(value) if is_small else None
+        raise InvalidRequest(faults=(fault or Fault("#", "must not contain lone surrogates"),))
     return value
 
 

@@ -25,7 +25,9 @@ def spread(pause_s: float) -> float:
 class Bell:
     """Rings when something happened to a job; rings that nobody waited for are remembered once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_output: bool = True) -> None:
+        """``for_output``: also when the job only wrote something."""
+        self.is_for_output = for_output
         self._event = asyncio.Event()
 
     def ring(self) -> None:
@@ -59,9 +61,9 @@ class Events:
         self._bells: dict[str, set[Bell]] = {}
 
     @contextmanager
-    def listening(self, job_id: str) -> Iterator[Bell]:
+    def listening(self, job_id: str, *, for_output: bool = True) -> Iterator[Bell]:
         """Listen before the first look at the job, or its end may fall between the two."""
-        bell = Bell()
+        bell = Bell(for_output=for_output)
         self._bells.setdefault(job_id, set()).add(bell)
         try:
             yield bell
@@ -103,9 +105,11 @@ class Events:
             return
         if not self._bells:
             return
-        for job_id in (fields.get(b"grown") or fields[b"job"]).decode().split(" "):
+        grown = fields.get(b"grown")
+        for job_id in (grown or fields[b"job"]).decode().split(" "):
             for bell in self._bells.get(job_id, ()):
-                bell.ring()
+                if bell.is_for_output or not grown:
+                    bell.ring()
 
     def _ring_all(self) -> None:
         for bells in self._bells.values():

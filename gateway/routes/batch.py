@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -11,9 +12,10 @@ from gateway.admission import Admitted
 from gateway.body import read_model
 from gateway.caller import Submitter
 from gateway.contract import body_of
-from gateway.identity import identity_of
+from gateway.identity import Identity, identity_of
 from gateway.problems import problem_of
 from gateway.state import Here
+from quill import ids
 from quill.errors import QuillError
 from quill.job import JobRequest
 from quill.wire import Wire
@@ -36,18 +38,24 @@ async def submit_batch(
 ) -> dict[str, Any]:
     """Each job is accepted or refused on its own, in the order given; a wrong body is refused whole.
 
-    With an Idempotency-Key the same batch may be sent again: each place in it stands for one job.
+    If the service fails on the way, what it did not accept has a 503 of its own. With an Idempotency-Key the
+    same batch may be sent again: each place in it stands for one job.
     """
-    wanted = await read_model(request, Batch, here.settings.max_body_bytes)
-    keys = (
-        None if idempotency_key is None else f"{idempotency_key}/{place}" for place in range(len(wanted.jobs))
-    )
-    asked = [
-        (job, identity_of(caller.tenant, key, job, None)) for job, key in zip(wanted.jobs, keys, strict=True)
-    ]
-    answers = await here.admission.admit_each(caller, asked)
+    jobs = (await read_model(request, Batch, here.settings.max_body_bytes)).jobs
+    identities = _identities(caller.tenant, idempotency_key, jobs)
+    answers = await here.admission.admit_each(caller, list(zip(jobs, identities, strict=True)))
     request_id = str(request.scope.get("request_id", ""))
     return {"object": "list", "data": [_entry(answer, request_id) for answer in answers]}
+
+
+def _identities(tenant: str, key: str | None, jobs: Sequence[JobRequest]) -> list[Identity]:
+    """One a place, none of which a single job's key can be. Raises ``InvalidRequest`` as for such a key."""
+    whole = identity_of(tenant, key, jobs[0], None)
+    if not whole.digest:
+        return [whole] * len(jobs)
+    return [
+        Identity(ids.fingerprint(tenant, "batch", whole.digest, str(place))) for place in range(len(jobs))
+    ]
 
 
 def _entry(answer: Admitted | QuillError, request_id: str) -> dict[str, Any]:

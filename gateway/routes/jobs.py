@@ -59,7 +59,7 @@ async def submit(request: Request, caller: Principal, here: Gateway) -> Response
         return accepted(admitted)
     wait_s = min(int(waits[1]), here.settings.max_wait_s)
     job = await _wait(here, caller.tenant, admitted.job.id, wait_s)
-    headers = headers_of(admitted) | {"Preference-Applied": f"wait={waits[1]}"}
+    headers = headers_of(admitted) | {"Preference-Applied": f"wait={int(wait_s)}"}
     return job_response(job, 200 if job.state in TERMINAL else 202, headers)
 
 
@@ -102,7 +102,7 @@ def _seen(job: Job) -> Response:
 
 async def _wait(here: Gateway, tenant: str, job_id: str, wait_s: float) -> Job:
     deadline_s = time.monotonic() + wait_s
-    with here.events.listening(job_id) as bell:
+    with here.events.listening(job_id, for_output=False) as bell:
         while True:
             job = await here.job(tenant, job_id)
             left_s = deadline_s - time.monotonic()

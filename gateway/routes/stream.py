@@ -26,13 +26,17 @@ from quill.tenancy.records import Scope
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_EVENT_ID = re.compile(r"(\d{1,9})\.(\d{1,20}-\d{1,20})", re.ASCII)
+#: An entry's two numbers have 64 bits; those of 19 digits fit, and no stream comes so far.
+_EVENT_ID = re.compile(r"(\d{1,9})\.(\d{1,19}-\d{1,19})", re.ASCII)
 _BATCH = 500
 
 
 @dataclass(slots=True)
 class Place:
-    """How far a reader has come: an attempt and the last entry of its output stream."""
+    """How far a reader has come: an attempt and the last entry of its output stream.
+
+    An id that is none of ours is the beginning.
+    """
 
     attempt: int = 0
     entry: str = "0-0"
@@ -87,9 +91,10 @@ async def _events(here: Gateway, tenant: str, job: Job, place: Place, bell: Bell
             yield sse("done", job.model_dump(mode="json", by_alias=True))
             return
         while not await bell.wait(spread(here.settings.keep_alive_s)):
+            # Whether or not it is time to look: no wait ends without a word.
+            yield b": keep-alive\n\n"
             if time.monotonic() - looked_s > LOOK_AGAIN_S:
                 break
-            yield b": keep-alive\n\n"
         looked_s = time.monotonic()
         job = await here.job(tenant, job.id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -110,6 +111,8 @@ def admit(submission: Submission) -> Call[Admission]:
         submission.traceparent,
         bounds.argument,
         submission.prompt_tokens,
+        # Beside the request, which who looks at a job need not read.
+        json.dumps(request.metadata, ensure_ascii=False) if request.metadata else "",
     )
     return Call("admit", arguments, parse, refusal)
 

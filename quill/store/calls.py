@@ -189,4 +189,4 @@ def read(tenant: str, job_ids: Sequence[str]) -> Call[list[Job | None]]:
     def parse(_: str, reply: Reply) -> list[Job | None]:
         return [entry and job_of(job_id, entry) for job_id, entry in zip(job_ids, reply, strict=True)]
 
-    return Call("read", (tenant, *job_ids), parse)
+    return Call("read", (tenant, 0, *job_ids), parse)

@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from quill.store.call import Argument, Call, script
+from quill.store.held import HeldConnection
 
 #: Batches under way at once, each on a connection: while one is on its way, the next is collected.
 SENDERS = 4
@@ -55,6 +56,14 @@ class Evaluations:
         return await asked.replies
 
     async def close(self) -> None:
+        """Who still waits gets an error. A sender that went on would connect anew and ask once more."""
+        senders = list(self._senders)
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        self._senders.clear()
+        _hand_over(self._waiting, _stopped())
+        self._waiting.clear()
         await self.pool.disconnect()
 
     async def _send(self) -> None:
@@ -66,7 +75,7 @@ class Evaluations:
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _answer(self, batch: Sequence[_Asked]) -> None:
-        replies: list[Any] | RedisError = RedisError("the sender was stopped")
+        replies: list[Any] | RedisError = _stopped()
         try:
             replies = await self._evaluated([call for asked in batch for call in asked.calls])
         except RedisError as error:
@@ -102,18 +111,19 @@ class Evaluations:
         return _packed("EVALSHA", script(call.script).sha, 1, self.namespace, *call.arguments)
 
     async def _exchanged(self, commands: Sequence[bytes]) -> list[Any]:
-        return await self.retry.call_with_retry(lambda: self._exchange(commands), _forgive)
+        held = HeldConnection(self.pool)
+        try:
+            return await self.retry.call_with_retry(lambda: self._exchange(held, commands), held.drop)
+        finally:
+            await held.give_back()
 
-    async def _exchange(self, commands: Sequence[bytes]) -> list[Any]:
-        """One try; redis-py closes a connection on which it fails."""
+    async def _exchange(self, held: HeldConnection, commands: Sequence[bytes]) -> list[Any]:
+        """One try."""
         try:
             async with asyncio.timeout(self.timeout_s):
-                connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
-                try:
-                    await connection.send_packed_command(b"".join(commands))
-                    return [await _reply_on(connection) for _ in commands]
-                finally:
-                    await self.pool.release(connection)
+                connection = await held.connected()
+                await connection.send_packed_command(b"".join(commands))
+                return [await _reply_on(connection) for _ in commands]
         except TimeoutError as error:
             raise RedisTimeoutError from error
 
@@ -124,8 +134,8 @@ def _packed(*command: Argument) -> bytes:
     return packed
 
 
-async def _forgive(_: Exception) -> None:
-    """Nothing is left to clean up before the next try."""
+def _stopped() -> RedisError:
+    return RedisError("the sender was stopped")
 
 
 async def _reply_on(connection: redis.asyncio.Connection) -> Any:

@@ -46,7 +46,7 @@ def request(tenant: str, job_id: str) -> Call[tuple[Job, JobRequest] | None]:
         entry = reply[0]
         return entry and (job_of(job_id, entry), request_of(entry[1]))
 
-    return Call("read", (tenant, job_id), parse)
+    return Call("read", (tenant, 1, job_id), parse)
 
 
 def purge(tenant: str, job_ids: Sequence[str]) -> Call[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from pydantic import ValidationError
 
 from quill.errors import QuillError, RequestUnreadable
@@ -29,10 +31,10 @@ def _ending(state: State, outcome: bytes | None) -> tuple[JobResult | None, JobF
 
 
 def job_of(job_id: str, entry: Reply) -> Job:
-    """``entry`` is [flat hash fields, request JSON, outcome JSON, position, probable start in ms]; the last
-    three may be ``None``.
+    """``entry`` is [flat hash fields, request JSON, outcome JSON, position, probable start in ms]; all
+    but the first may be ``None``.
     """
-    flat, request, outcome, position, starts_ms = entry
+    flat, _, outcome, position, starts_ms = entry
     fields: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
     state = State(fields[b"state"].decode())
     result, error = _ending(state, outcome)
@@ -54,8 +56,7 @@ def job_of(job_id: str, entry: Reply) -> Job:
         error=error,
         replay_of=_text(fields.get(b"replay_of")),
         replayed_as=_text(fields.get(b"replayed_as")),
-        # Whoever only looks may be older than who took the request.
-        metadata=JobRequest.model_validate_json(request, extra="ignore").metadata,
+        metadata=json.loads(fields.get(b"metadata", b"{}")),
     )
 
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 import pytest
@@ -14,6 +15,7 @@ from fastapi import Request
 from structlog.testing import capture_logs
 
 from gateway.app import create_app
+from gateway.problems import Problem
 from quill.job import Job
 from quill.pricing import ModelFacts
 from quill.settings import GatewaySettings
@@ -189,3 +191,20 @@ def test_the_contract_names_every_schema_it_refers_to(url: str) -> None:
     assert refs <= set(openapi["components"]["schemas"])
     assert {"JobRequest", "Job", "Problem"} <= refs
     assert "HTTPValidationError" not in text
+
+
+async def test_the_contract_is_made_once_however_often_it_is_asked_for(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def schema_of(*arguments: object, **options: object) -> Any:
+        made.append(arguments)
+        return schema(*arguments, **options)
+
+    schema: Any = Problem.model_json_schema
+    monkeypatch.setattr(Problem, "model_json_schema", schema_of)
+    async with in_process(valkey) as http:
+        replies = [await http.get("/openapi.json") for _ in range(3)]
+    assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
+    assert len({reply.content for reply in replies}) == len(made) == 1

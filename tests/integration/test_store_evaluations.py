@@ -9,12 +9,16 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from quill.errors import JobNotFound, QuillError, StoreUnavailable
 from quill.job import Job
 from quill.settings import Settings
 from quill.store import calls
 from quill.store.call import Call
+from quill.store.evaluations import SENDERS
 from quill.store.run import AsyncStore, Store
 from tests.integration.jobs import TENANT, admit, join
 from tests.valkey import ValkeyServer
@@ -129,3 +133,51 @@ async def test_a_store_that_hangs_is_given_up_and_later_answers_only_what_is_ask
     finally:
         await asked.close()
         store.close()
+
+
+def kill_connections(store: Store) -> int:
+    """All but the test's own."""
+    others = [one["id"] for one in store.client.client_list() if int(one["id"]) != store.client.client_id()]
+    return sum(int(store.client.client_kill_filter(_id=other)) for other in others)
+
+
+def deaf_to_ends(patch: pytest.MonkeyPatch) -> None:
+    """The end of a connection comes to light where it is used, as if it had come no sooner."""
+
+    async def can_read(_: Connection) -> bool:
+        return False
+
+    patch.setattr(Connection, "can_read", can_read)
+
+
+async def test_nobody_fails_although_every_connection_is_dead(
+    store: Store, asked: AsyncStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two find it out; while they pause, two others make those anew and are busy on them."""
+    deaf_to_ends(monkeypatch)
+    asked.evaluations.retry = Retry(ConstantBackoff(0.02), 1)
+    job_id = admit(store)
+    many = [read(job_id)] * 2000
+    await asyncio.gather(*(asked.run_each(many[:100]) for _ in range(SENDERS)))
+    assert kill_connections(store) == SENDERS
+    early = [asyncio.create_task(found(asked, job_id)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    late = await asyncio.gather(*(asked.run_each(many) for _ in range(2)))
+    assert await asyncio.gather(*early) == [job_id] * 2
+    assert {id_of(answer) for answers in late for answer in answers} == {job_id}
+
+
+async def test_who_waits_when_it_is_closed_is_told_and_nothing_is_asked_again(
+    store: Store, settings: Settings
+) -> None:
+    asked = AsyncStore.connect(settings)
+    job_id = admit(store)
+    connected = len(store.client.client_list())
+    waiting = [asyncio.create_task(found(asked, job_id)) for _ in range(100)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asked.close()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    await asyncio.sleep(0.2)
+    assert len(store.client.client_list()) == connected

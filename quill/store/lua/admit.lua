@@ -2,11 +2,11 @@
 -- admit: (nothing) -> QUEUED, all or nothing, and a ticket at once if a slot is free.
 -- USES  keys, members, suspects, flows, caps, limits, line, estimate
 -- KEYS  namespace
--- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of, is_first_try, idem_ttl_ms, trace, limits, prompt_tokens
--- GIVES {OK, id, created_us, position|false, starts_in_ms|false, and for each limit: left, full_in_ms} admitted | {REPLAY, id, created_us, false, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound | {LATE, late_ms} it would start too late | {BEYOND, place, amount} no waiting would make it fit this limit, from 1 | {LIMITED, and for each limit: left, full_in_ms, fits_in_ms|-1} some are reached, -1 are those that are not
+-- ARGV  id, tenant, model, class, weight, cost, request, fingerprint, idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of, is_first_try, idem_ttl_ms, trace, limits, prompt_tokens, metadata
+-- GIVES {OK, id, created_us, position|false, starts_in_ms|false, and for each limit: left, full_in_ms} admitted | {REPLAY, id, created_us, false, false} admitted before | {CONFLICT} the key was used for another body | {FULL} the backlog is at its bound | {LATE, late_ms} it would start too late | {BEYOND, place, amount} no waiting would make it fit this limit, from 1 | {LIMITED, and for each limit: left, full_in_ms, fits_in_ms} some are reached; -1 for those that are not
 
 local id, tenant, model, class, weight, cost, request, fingerprint = unpack(ARGV, 1, 8)
-local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of, is_first_try, idem_ttl_ms, trace, limits, prompt_tokens = unpack(ARGV, 9)
+local idem_digest, start_by_ms, ttl_ms, max_queued, stream, celery_id, max_running, replay_of, is_first_try, idem_ttl_ms, trace, limits, prompt_tokens, metadata = unpack(ARGV, 9)
 
 local function created_us(known_id) return redis.call('HGET', key('job', known_id), 'created') end
 
@@ -71,6 +71,7 @@ if celery_id ~= '' then
   redis.call('SET', key('reply', celery_id), id)
 end
 if trace ~= '' then note('trace', trace) end
+if metadata ~= '' then note('metadata', metadata) end
 if replay_of ~= '' then
   note('replay_of', replay_of)
   -- The letter is answered; whether this try ends better is the new job's story.

@@ -2,8 +2,8 @@
 -- read: a job as its owner may see it.
 -- USES  keys, members, suspects, flows, caps, limits, line, estimate
 -- KEYS  namespace
--- ARGV  tenant, id, ...
--- GIVES {OK, {fields, request, result|false, position|false, starts_ms|false}|false, ...} one entry an id, false for no such job
+-- ARGV  tenant, with_requests (0 | 1), id, ...
+-- GIVES {OK, {fields, request|false, result|false, position|false, starts_ms|false}|false, ...} one entry an id, false for no such job
 
 -- Its rank in its line, and the time of its probable start.
 local function outlook(id, job)
@@ -17,16 +17,18 @@ local function outlook(id, job)
     or redis.call('ZSCORE', key('tickets', job.model), id) and digits(NOW_MS)
 end
 
+local tenant, with_requests = unpack(ARGV, 1, 2)
 local reply = {'OK'}
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local id = ARGV[i]
   local fields = redis.call('HGETALL', key('job', id))
   local job = {}
   for j = 1, #fields, 2 do job[fields[j]] = fields[j + 1] end
   local entry = false
-  if job.tenant == ARGV[1] then
+  if job.tenant == tenant then
     local position, starts_ms = outlook(id, job)
-    entry = {fields, redis.call('GET', key('request', id)), redis.call('GET', key('result', id)), position, starts_ms}
+    local request = with_requests == '1' and redis.call('GET', key('request', id))
+    entry = {fields, request, redis.call('GET', key('result', id)), position, starts_ms}
   end
   reply[#reply + 1] = entry
 end
