@@ -12,10 +12,14 @@ import click
 from quill.cli.output import reported
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from quill.limits import Limits
     from quill.tenancy.plan import Plan
     from quill.tenancy.registry import NewKey, Registry
 
 T = TypeVar("T")
+M = TypeVar("M", bound="BaseModel")
 
 _redis = click.option("--redis-url", help="Where the store is.  [env: QUILL_REDIS_URL]")
 _ROTATION_H = 24.0
@@ -38,20 +42,29 @@ def _with_registry(redis_url: str | None, work: Callable[[Registry], Awaitable[T
 
 
 def _plan(base: str | None, settings: tuple[str, ...], before: Plan | None = None) -> Plan:
+    from quill.tenancy.plan import SHIPPED
+
+    return _changed(SHIPPED[base] if base else before or SHIPPED["standard"], settings)
+
+
+def _limits(settings: tuple[str, ...]) -> Limits:
+    from quill.limits import Limits
+
+    return _changed(Limits(), settings)
+
+
+def _changed(before: M, settings: tuple[str, ...]) -> M:
     """`limits.requests.count=1000` changes one part of a plan; values are JSON, or else text."""
     from pydantic import ValidationError
 
-    from quill.tenancy.plan import SHIPPED, Plan
-
-    plan = SHIPPED[base] if base else before or SHIPPED["standard"]
-    document = plan.model_dump(mode="json")
+    document = before.model_dump(mode="json")
     for setting in settings:
         path, is_given, value = setting.partition("=")
         if not is_given:
             raise click.UsageError(f"--set takes NAME=VALUE, not {setting!r}.")
         _put(document, path.split("."), _value(value))
     try:
-        return Plan.model_validate_json(json.dumps(document))
+        return type(before).model_validate_json(json.dumps(document))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -130,6 +143,9 @@ def keys() -> None:
 )
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="[default: until it is revoked]")
 @click.option("--model", "models", multiple=True, help="That it may ask for.  [default: all]")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A limit of its own, within the tenant's."
+)
 @_redis
 def create_key(
     tenant_id: str,
@@ -137,9 +153,13 @@ def create_key(
     scopes: tuple[str, ...],
     days: float | None,
     models: tuple[str, ...],
+    settings: tuple[str, ...],
     redis_url: str | None,
 ) -> None:
-    """Create a key and print it; it is never shown again."""
+    """Create a key and print it, e.g. `quill keys create acme --set requests.count=9`.
+
+    It is never shown again.
+    """
     from quill.tenancy.records import CALLER_SCOPES, Scope
 
     known = [scope.value for scope in Scope]
@@ -154,6 +174,7 @@ def create_key(
                 scopes=tuple(Scope(scope) for scope in scopes) or CALLER_SCOPES,
                 lives_s=None if days is None else days * 86_400,
                 models=models or None,
+                limits=_limits(settings),
             ),
         )
     )
