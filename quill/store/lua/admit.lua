@@ -24,12 +24,6 @@ if created then
 end
 if celery_id ~= '' and redis.call('EXISTS', key('reply', celery_id)) == 1 then return {'CONFLICT'} end
 
-local amounts = {requests = 1, tokens = tonumber(cost), concurrent_jobs = 1, queued_jobs = 1, queued_bytes = #request}
-local bounds = bounds_of(limits)
-for place, bound in ipairs(bounds) do
-  if amounts[bound.dimension] > bound.capacity then return {'BEYOND', place, amounts[bound.dimension]} end
-end
-
 local facts = key('model', model)
 if tonumber(redis.call('HGET', facts, 'waiting') or 0) >= tonumber(max_queued) then return {'FULL'} end
 
@@ -40,9 +34,12 @@ if start_by_ms ~= '0' then
 end
 
 -- All are looked at before any is taken: who is refused has spent nothing.
-local over, is_limited = {}, false
+local amounts = {requests = 1, tokens = tonumber(cost), concurrent_jobs = 1, queued_jobs = 1, queued_bytes = #request}
+local bounds, over, is_limited = bounds_of(limits), {}, false
 for place, bound in ipairs(bounds) do
-  over[place] = excess(bound, amounts[bound.dimension])
+  local amount = amounts[bound.dimension]
+  if amount > bound.capacity then return {'BEYOND', place, amount} end
+  over[place] = excess(bound, amount)
   is_limited = is_limited or over[place] > 0
 end
 local rooms = {}
