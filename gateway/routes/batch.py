@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
+from gateway import ratelimit
 from gateway.admission import Admitted
 from gateway.body import read_model
 from gateway.caller import Submitter
@@ -16,8 +17,9 @@ from gateway.identity import Identity, identity_of
 from gateway.problems import problem_of
 from gateway.state import Here
 from quill import ids
-from quill.errors import QuillError
+from quill.errors import QuillError, RateLimited
 from quill.job import JobRequest
+from quill.limits import NO_ROOMS
 from quill.wire import Wire
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -32,6 +34,7 @@ class Batch(Wire):
 @router.post("/jobs/batch", openapi_extra=body_of(Batch))
 async def submit_batch(
     request: Request,
+    response: Response,
     caller: Submitter,
     here: Here,
     idempotency_key: Annotated[str | None, Header()] = None,
@@ -44,8 +47,15 @@ async def submit_batch(
     jobs = (await read_model(request, Batch, here.settings.max_body_bytes)).jobs
     identities = _identities(caller.tenant, idempotency_key, jobs)
     answers = await here.admission.admit_each(caller, list(zip(jobs, identities, strict=True)))
+    response.headers.update(_room_headers(answers))
     request_id = str(request.scope.get("request_id", ""))
     return {"object": "list", "data": [_entry(answer, request_id) for answer in answers]}
+
+
+def _room_headers(answers: Sequence[Admitted | QuillError]) -> dict[str, str]:
+    """What is left after all of them."""
+    told = (answer.rooms for answer in reversed(answers) if isinstance(answer, Admitted | RateLimited))
+    return ratelimit.headers_of(next(filter(None, told), NO_ROOMS))
 
 
 def _identities(tenant: str, key: str | None, jobs: Sequence[JobRequest]) -> list[Identity]:

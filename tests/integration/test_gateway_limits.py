@@ -143,6 +143,7 @@ def test_a_batch_is_admitted_one_by_one_in_order(keyed: httpx2.Client, tenancy: 
     assert entries[3]["error"]["code"] == "model_not_found"
     assert Counter(entry["status"] for entry in entries) == {202: 150, 404: 1, 429: 9}
     assert [entry["status"] for entry in entries[151:]] == [429] * 9
+    assert reply.headers["x-ratelimit-remaining-requests"] == "0"
     again = keyed.post("/v1/jobs/batch", json={"jobs": jobs}, headers=bearer(key) | {"Idempotency-Key": "b"})
     assert [entry["job"] and entry["job"]["id"] for entry in again.json()["data"]] == [
         entry["job"] and entry["job"]["id"] for entry in entries

@@ -30,7 +30,10 @@ def whole_redis(data_dir: Path, certificate_file: Path, _: ValkeyServer) -> TlsR
     return TlsRedis(data_dir, certificate_file)
 
 
-@pytest.fixture(params=[terminator, *([whole_redis] if REDIS_SERVER else [])])
+needs_redis = pytest.mark.skipif(not REDIS_SERVER, reason="takes a redis-server on the path")
+
+
+@pytest.fixture(params=[terminator, pytest.param(whole_redis, marks=needs_redis)])
 def server(
     request: pytest.FixtureRequest, tmp_path: Path, certificate_file: Path, valkey: ValkeyServer
 ) -> Iterator[TlsTerminator | TlsRedis]:
