@@ -55,7 +55,7 @@ async def submit_batch(
 def _room_headers(answers: Sequence[Admitted | QuillError]) -> dict[str, str]:
     """What is left after all of them."""
     told = (answer.rooms for answer in reversed(answers) if isinstance(answer, Admitted | RateLimited))
-    return ratelimit.headers_of(next(filter(None, told), NO_ROOMS))
+    return ratelimit.headers_of(next((rooms for rooms in told if rooms and rooms.left), NO_ROOMS))
 
 
 def _identities(tenant: str, key: str | None, jobs: Sequence[JobRequest]) -> list[Identity]:

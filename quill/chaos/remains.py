@@ -46,9 +46,9 @@ def take_stock(client: redis.Redis, namespace: str) -> Remains:
 
 def _charged(client: redis.Redis, prefix: str) -> float:
     """A level is kept times the bucket's period in microseconds, which its name tells."""
-    buckets = [name.decode() for name in _scan(client, f"{prefix}rate:tokens:*")]
+    buckets = [name.decode() for name in _scan(client, f"{prefix}budget:tokens:*")]
     levels: Any = client.mget(buckets) if buckets else []
-    periods_us = [int(name.removeprefix(f"{prefix}rate:tokens:").partition(":")[0]) for name in buckets]
+    periods_us = [int(name.removeprefix(f"{prefix}budget:tokens:").partition(":")[0]) for name in buckets]
     return sum(
         int(level.split()[0]) / period_us
         for level, period_us in zip(levels, periods_us, strict=True)

@@ -42,7 +42,7 @@ class Submission:
     replay_of: str = ""
     #: What it has to fit into, all at once.
     bounds: Bounds = NO_BOUNDS
-    #: The digest stands for this job or, if that is refused, for none, whatever it stood for before.
+    #: The digest stands for this job or, if that is refused, for none that has ended.
     is_first_try: bool = False
     #: Of the request that it comes from (W3C Trace Context); empty for none.
     traceparent: str = ""

@@ -74,8 +74,8 @@ def subscribe(before: Stored[Endpoint] | None, after: Endpoint | None) -> Call[N
 
 
 def _is_mended(before: Endpoint, after: Endpoint) -> bool:
-    """It leads elsewhere, or was switched off or on; no other change can mend what is broken."""
-    return (after.url, after.is_enabled) != (before.url, before.is_enabled)
+    """It leads elsewhere, has another secret, or was switched off or on; nothing else mends it."""
+    return (after.url, after.secrets, after.is_enabled) != (before.url, before.secrets, before.is_enabled)
 
 
 #: An endpoint's id and its tenant.

@@ -74,7 +74,7 @@ def settle(store: Store, lent: Delivery, report: Report) -> None:
 
 def ping(store: Store, endpoint: Endpoint, event_id: str = "evt_1") -> str:
     """As if all others had been long ago."""
-    store.client.delete(f"quill:rate:requests:60000000:webhook-tests/{endpoint.tenant}")
+    store.client.delete(f"quill:budget:requests:60000000:webhook-tests/{endpoint.tenant}")
     return store.run(webhooks.ping(endpoint.tenant, endpoint.id, event_id))
 
 

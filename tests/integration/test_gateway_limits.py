@@ -145,6 +145,7 @@ def test_a_batch_is_admitted_one_by_one_in_order(keyed: httpx2.Client, tenancy: 
     assert [entry["status"] for entry in entries[151:]] == [429] * 9
     assert reply.headers["x-ratelimit-remaining-requests"] == "0"
     again = keyed.post("/v1/jobs/batch", json={"jobs": jobs}, headers=bearer(key) | {"Idempotency-Key": "b"})
+    assert again.headers["x-ratelimit-remaining-requests"] == "0"
     assert [entry["job"] and entry["job"]["id"] for entry in again.json()["data"]] == [
         entry["job"] and entry["job"]["id"] for entry in entries
     ]
@@ -176,10 +177,21 @@ def test_a_retry_of_a_refused_first_try_is_a_new_job(
 ) -> None:
     key = tenancy.newcomer("acme", limited(concurrent_jobs=1))
     earlier = submit(keyed, key, {"x-stainless-retry-count": "0"}).json()["id"]
-    assert submit(keyed, key, {"x-stainless-retry-count": "0"}).status_code == 429
     store.run(calls.cancel(earlier, "acme"))
+    other = submit(keyed, key, prompt="another").json()["id"]
+    assert submit(keyed, key, {"x-stainless-retry-count": "0"}).status_code == 429
+    store.run(calls.cancel(other, "acme"))
     retried = submit(keyed, key, {"x-stainless-retry-count": "1"})
     assert (retried.status_code, retried.json()["id"] == earlier) == (202, False)
+
+
+def test_a_refused_first_try_takes_from_nobody_the_job_that_is_under_way(
+    keyed: httpx2.Client, tenancy: Tenancy
+) -> None:
+    key = tenancy.newcomer("acme", limited(concurrent_jobs=1))
+    accepted = submit(keyed, key, {"x-stainless-retry-count": "0"}).json()["id"]
+    assert submit(keyed, key, {"x-stainless-retry-count": "0"}).status_code == 429
+    assert submit(keyed, key, {"x-stainless-retry-count": "1"}).json()["id"] == accepted
 
 
 def test_a_counted_try_is_remembered_for_a_quarter_of_an_hour_whatever_becomes_of_its_job(
@@ -190,7 +202,9 @@ def test_a_counted_try_is_remembered_for_a_quarter_of_an_hour_whatever_becomes_o
     store.run(calls.cancel(job_id, "acme"))
     (name,) = store.client.scan_iter(f"{store.keys.namespace}:idem:*")
     assert 890_000 < int(store.client.pttl(name)) <= 900_000
+    store.client.pexpire(name, 10_000)
     assert submit(keyed, key, {"x-stainless-retry-count": "1"}).json()["id"] == job_id
+    assert int(store.client.pttl(name)) > 890_000
 
 
 def test_who_prefers_to_wait_gets_the_answer_with_the_first_reply(

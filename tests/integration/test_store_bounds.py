@@ -45,11 +45,11 @@ def queued_bytes(store: Store, scope: str = SCOPE) -> int:
 
 
 def level_keys(store: Store) -> list[bytes]:
-    return list(store.client.scan_iter(f"{store.keys.namespace}:rate:*"))
+    return list(store.client.scan_iter(f"{store.keys.namespace}:budget:*"))
 
 
 def age(store: Store, seconds: float) -> None:
-    """As if all that was admitted had been so long ago."""
+    """As if all that was admitted had been so long ago; below zero, as if the clock had been set back."""
     ago_us = round(seconds * 1e6)
     for name in level_keys(store):
         stored = store.client.get(name)
@@ -57,7 +57,10 @@ def age(store: Store, seconds: float) -> None:
         level, at_us, since_us, rest = stored.split(maxsplit=3)
         store.client.set(name, b"%s %d %d %s" % (level, int(at_us) - ago_us, int(since_us) - ago_us, rest))
     for name in store.client.scan_iter(f"{store.keys.namespace}:job:*"):
-        store.client.hincrby(name, "created", -ago_us)
+        marks = store.client.hget(name, "marks")
+        if isinstance(marks, bytes):
+            since_us, rest = marks.split(maxsplit=1)
+            store.client.hset(name, "marks", b"%d %s" % (int(since_us) - ago_us, rest))
 
 
 #: Bytes of the request that `submission` makes.
@@ -359,6 +362,25 @@ def test_tokens_that_have_drained_are_not_given_back(store: Store) -> None:
     ask(store, limits, cost_tokens=890)
     store.run(calls.cancel(parked, TENANT))
     assert left(store, limits) == [pytest.approx(10, abs=1)]
+
+
+def test_a_clock_that_is_set_back_gives_a_job_nothing_out_of_a_newer_bucket(store: Store) -> None:
+    limits = bounds(tokens=Rate(count=1000, period_s=1000))
+    drained = ask(store, limits, cost_tokens=500).job_id
+    store.client.delete(*level_keys(store))
+    age(store, -1000)
+    ask(store, limits, cost_tokens=300)
+    store.run(calls.cancel(drained, TENANT))
+    assert left(store, limits) == [600]
+
+
+def test_a_clock_that_was_ahead_for_a_moment_keeps_nobodys_tokens(store: Store) -> None:
+    limits = bounds(tokens=Rate(count=1000, period_s=1000))
+    ask(store, limits)
+    age(store, -3600)
+    for _ in range(3):
+        store.run(calls.cancel(ask(store, limits, cost_tokens=500).job_id, TENANT))
+    assert left(store, limits) == [800]
 
 
 def test_a_bucket_that_was_empty_since_owes_nobody(store: Store) -> None:

@@ -47,7 +47,7 @@ local function retire(id, job, state, outcome, used_tokens)
   settle(job, used_tokens)
   -- Nobody's budget pays for what failed.
   local paid_tokens = state == 'failed' and 0 or used_tokens
-  give_back(id, job, paid_tokens, tonumber(more[4]), more[8])
+  give_back(id, job, paid_tokens, more[8])
   local ttl_ms = tonumber(more[1])
   redis.call('HSET', record, 'state', state, 'finished', digits(NOW_MS), 'paid', paid_tokens)
   redis.call('PEXPIRE', record, ttl_ms)

@@ -26,7 +26,7 @@
 --   line:<model>:<class>:<tenant>     ZSET    waiting jobs by order of admission
 --   busy:<tenant>                     SET     jobs of a capped tenant that are ticketed or running
 --   capped:<tenant>                   SET     "<model> <class>" of its lines that sit out until one of those ends
---   rate:<dimension>:<period>:<scope> STRING  a leaky bucket: level, at when, not empty since when, and since then put
+--   budget:<dimension>:<period>:<scope> STRING  a leaky bucket: level, at when, not empty since when, and since then put
 --                                             in, given back, reserved; gone once it is empty
 --   concurrent_jobs:<scope>           SET     jobs of a limited scope that have not ended
 --   queued_jobs:<scope>               SET     those of them that wait

@@ -19,7 +19,7 @@ local function bounds_of(limits)
   return bounds
 end
 
-local function bucket(bound) return key('rate', bound.dimension, digits(bound.period_us), bound.scope) end
+local function bucket(bound) return key('budget', bound.dimension, digits(bound.period_us), bound.scope) end
 
 local function drains_in_ms(bound, level) return math.ceil(level / bound.limit / 1000) end
 
@@ -96,7 +96,8 @@ local function end_wait(id, job, bounds)
 end
 
 -- The job was admitted: it takes what it was found to fit into. Gives a mark for each bucket of tokens, in their order:
--- what had been put in, with the job's own, and what had been or may yet be given back for those before it.
+-- since when it is not empty, what had been put in, with the job's own, and what had been or may yet be given back for
+-- those before it.
 local function take_share(id, amounts, bounds)
   local marks = {}
   for _, bound in ipairs(bounds) do
@@ -104,7 +105,7 @@ local function take_share(id, amounts, bounds)
       local amount = amounts[bound.dimension]
       pour(bound, amount)
       if bound.dimension == 'tokens' then
-        marks[#marks + 1] = string.format('%.0f %.17g', bound.put, bound.back + bound.open)
+        marks[#marks + 1] = string.format('%.0f %.0f %.17g', bound.since_us, bound.put, bound.back + bound.open)
         bound.open = bound.open + amount
       end
       write_bucket(bound)
@@ -119,11 +120,12 @@ end
 -- What drained since cannot be given back: it made room for others. First in is first drained, so of a job's tokens at
 -- most that is still there which is not of later jobs. Of those it is known how much they put in, and of what was given
 -- back how much was not for earlier ones.
-local function settle_bucket(bound, reserved, used, created_us, mark)
-  local put, back = string.match(mark or '', '^(%d+) (%S+)$')
+local function settle_bucket(bound, reserved, used, mark)
+  local since_us, put, back = string.match(mark or '', '^(%d+) (%d+) (%S+)$')
   if used > reserved then pour(bound, used - reserved) end
-  if not put or created_us < bound.since_us then return end
-  bound.open = bound.open - reserved
+  -- It was empty since: all of it has drained.
+  if tonumber(since_us) ~= bound.since_us then return end
+  bound.open = math.max(bound.open - reserved, 0)
   local of_later = bound.put - tonumber(put) - math.max(bound.back - tonumber(back), 0)
   local still_there = bound.level - math.max(of_later, 0) * bound.unit
   local given = math.max(math.min((reserved - used) * bound.unit, still_there), 0)
@@ -131,12 +133,12 @@ local function settle_bucket(bound, reserved, used, created_us, mark)
 end
 
 -- The job has ended: its place is free, and tokens that it reserved and did not use are given back.
-local function give_back(id, job, used_tokens, created_us, marks)
+local function give_back(id, job, used_tokens, marks)
   local bounds, next_mark = bounds_of(job.limits), string.gmatch(marks or '', '[^,]+')
   for _, bound in ipairs(bounds) do
     if bound.dimension == 'tokens' then
       read_bucket(bound)
-      settle_bucket(bound, tonumber(job.cost), used_tokens, created_us, next_mark())
+      settle_bucket(bound, tonumber(job.cost), used_tokens, next_mark())
       write_bucket(bound)
     elseif bound.dimension == 'concurrent_jobs' then
       redis.call('SREM', key('concurrent_jobs', bound.scope), id)

@@ -13,13 +13,15 @@ local function created_us(known_id) return redis.call('HGET', key('job', known_i
 local created = created_us(id)
 if created then return {'REPLAY', id, created, false, false} end
 local idem = idem_digest ~= '' and key('idem', tenant, idem_digest)
--- A first try means no job before it, and its next one must find none either, should this one be refused.
-if idem and is_first_try == '1' then redis.call('DEL', idem) end
 local earlier_id, earlier_print = string.match(idem and redis.call('GET', idem) or '', '^(%S+) (%S+)$')
 -- A key whose job is gone stands for nothing: what comes with it now is a new request.
 created = earlier_id and created_us(earlier_id)
-if created then
+if created and is_first_try == '1' then
+  -- It means no job before it. Should it be refused, its next try must find none that has ended long ago.
+  if redis.call('HEXISTS', key('job', earlier_id), 'finished') == 1 then redis.call('DEL', idem) end
+elseif created then
   if earlier_print ~= fingerprint then return {'CONFLICT'} end
+  if idem_ttl_ms ~= '0' then redis.call('PEXPIRE', idem, idem_ttl_ms) end
   return {'REPLAY', earlier_id, created, false, false}
 end
 if celery_id ~= '' and redis.call('EXISTS', key('reply', celery_id)) == 1 then return {'CONFLICT'} end
