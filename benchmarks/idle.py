@@ -36,6 +36,8 @@ _OTHER_FILES = 1000
 _WARM_UP_S = 10.0
 #: Connections that are made at once.
 _AT_ONCE = 100
+#: Strangers have no common beat, as those who came together and were sent away together would have.
+_BACK_WITHIN_S = 2.0
 #: What a member takes of an answer at a time.
 _PIECE_BYTES = 4096
 
@@ -88,6 +90,7 @@ async def _stand_there(port: int, members: Members, told: Connection) -> None:
                 while await reader.read(_PIECE_BYTES):
                     pass
             writer.close()
+            await asyncio.sleep(random.uniform(0, _BACK_WITHIN_S))
             reader, writer = await join()
 
     joined = await asyncio.gather(*(join() for _ in range(members.count)))
