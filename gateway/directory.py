@@ -14,6 +14,7 @@ import structlog
 
 from gateway.patience import patience
 from quill.errors import Unavailable
+from quill.memory import remember
 from quill.pricing import CountTokens, ModelFacts, tokenizer_count
 from quill.settings import GatewaySettings
 from quill.store.run import AsyncStore
@@ -124,9 +125,7 @@ class Directory:
             if packed is None:
                 return None
             counter = await asyncio.to_thread(_unpacked, packed)
-            while len(self._counters) >= _TOKENIZERS_KEPT:
-                del self._counters[next(iter(self._counters))]
-            self._counters[digest] = counter
+            remember(self._counters, digest, counter, at_most=_TOKENIZERS_KEPT)
         return self._counters[digest]
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TypeVar
 
 from gateway.patience import patience
 from quill.errors import InvalidApiKey, KeyNotFound, TenantNotFound
 from quill.limits import NO_BOUNDS, Bounds, bounds_of
+from quill.memory import remember
 from quill.settings import GatewaySettings
 from quill.tenancy import apikey
 from quill.tenancy.apikey import KeyText
 from quill.tenancy.plan import LOCAL, Plan
 from quill.tenancy.records import ApiKey, Scope, Tenant
 from quill.tenancy.registry import Registry
-
-T = TypeVar("T")
 
 #: A change is heard of at once; this is for the case that its event was lost.
 _KNOWN_S = 30.0
@@ -90,9 +88,9 @@ class Principals:
         known = _Known(found[0], principal_of(*found), time.monotonic() + _KNOWN_S) if found else None
         if forgotten == self._forgotten:
             if known is None:
-                _remember(self._unknown, text.id, time.monotonic() + _UNKNOWN_S)
+                remember(self._unknown, text.id, time.monotonic() + _UNKNOWN_S, at_most=_REMEMBERED)
             else:
-                _remember(self._known, text.id, known)
+                remember(self._known, text.id, known, at_most=_REMEMBERED)
         return known
 
     async def _found(self, key_id: str) -> tuple[ApiKey, Tenant] | None:
@@ -101,13 +99,6 @@ class Principals:
             return key, await self._registry.tenant(key.tenant)
         except (KeyNotFound, TenantNotFound):
             return None
-
-
-def _remember(memory: dict[str, T], key_id: str, fact: T) -> None:
-    """What was learnt first is forgotten first."""
-    while len(memory) >= _REMEMBERED:
-        del memory[next(iter(memory))]
-    memory[key_id] = fact
 
 
 def principal_of(key: ApiKey, tenant: Tenant) -> Principal:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from quill import ids
 from quill.errors import ModelNotFound, QuillError
 from quill.job import JobRequest
+from quill.memory import remember
 from quill.pricing import CountTokens, ModelFacts, Price, estimate, measure, surely_fits, tokenizer_count
 from quill.prompts import PromptPresets
 from quill.settings import AdmissionSettings
@@ -102,9 +103,7 @@ class Tokenizers:
                 counter = self._read(digest)
                 if counter is None:
                     return None
-                while len(self._counters) >= _TOKENIZERS_KEPT:
-                    del self._counters[next(iter(self._counters))]
-                self._counters[digest] = counter
+                remember(self._counters, digest, counter, at_most=_TOKENIZERS_KEPT)
             return self._counters.get(digest)
 
     def _read(self, digest: str) -> CountTokens | None:
