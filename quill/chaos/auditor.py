@@ -3,9 +3,8 @@
 J1 every accepted job is known and ended; J2 once, by legal steps, and the end never changes; J3 the outputs
 of attempts are never glued together; J4 attempts only grow; J5 nothing waits or runs that has ended; J6 what
 a worker lost is back in its line when its lease is over; J7 what jobs reserved and did not use is given back,
-once; J8 no tenant runs more at once than it may; J9 one
-idempotency key stands for one job; J12 nothing is left that never expires; P6 nothing succeeds that was
-answered as cancelled.
+once; J8 no tenant runs more at once than it may; J9 one idempotency key stands for one job; J12 nothing is
+left that never expires; P6 nothing succeeds that was answered as cancelled.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def _limits(settings: tuple[str, ...]) -> Limits:
 
 
 def _changed(before: M, settings: tuple[str, ...]) -> M:
-    """`limits.requests.count=1000` changes one part of a plan; values are JSON, or else text."""
+    """`limits.requests.count=1000` changes one part of a document; values are JSON, or else text."""
     from pydantic import ValidationError
 
     document = before.model_dump(mode="json")
