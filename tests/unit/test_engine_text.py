@@ -103,9 +103,9 @@ def test_a_half_character_before_a_mark_is_dropped() -> None:
 
 def test_time_grows_with_the_length_only() -> None:
     """Bytes that never become a character make a decoder that looks back look back for ever."""
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     run([encoder().encode_content("☠")[1]] * 50_000)
-    assert time.perf_counter() - began_s < 30.0
+    assert time.process_time() - began_s < 2.0
 
 
 def test_a_tokenizer_without_bytes_is_refused() -> None:
