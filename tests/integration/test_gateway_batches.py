@@ -11,29 +11,27 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from gateway.app import create_app
 from gateway.identity import Identity
 from gateway.principals import LOCAL_PRINCIPAL
 from quill.errors import ModelNotFound, StoreUnavailable
 from quill.job import Job, JobRequest
-from quill.settings import GatewaySettings
 from quill.store import calls
 from quill.store.call import Call
 from quill.store.evaluations import Evaluations
 from quill.store.run import AsyncStore, Store
+from tests.gateways import client_of, in_process
 from tests.valkey import ValkeyServer
 
 
 @pytest.fixture
 async def app(valkey: ValkeyServer) -> AsyncIterator[FastAPI]:
-    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
-    async with app.router.lifespan_context(app):
+    async with in_process(valkey) as app:
         yield app
 
 
 @pytest.fixture
 async def http(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://gateway") as http:
+    async with client_of(app) as http:
         yield http
 
 

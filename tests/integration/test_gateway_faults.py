@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
@@ -22,6 +21,7 @@ from quill.settings import GatewaySettings
 from quill.store import calls
 from quill.store.call import Call
 from quill.store.run import Store
+from tests.gateways import client_of, in_process
 from tests.processes import Fleet, eventually
 from tests.valkey import ValkeyServer
 
@@ -32,17 +32,6 @@ IS_JSON = {"Content-Type": "application/json"}
 @pytest.fixture
 def url(valkey: ValkeyServer, gateway_url: str) -> str:
     return gateway_url
-
-
-@asynccontextmanager
-async def in_process(valkey: ValkeyServer) -> AsyncIterator[httpx2.AsyncClient]:
-    """A gateway whose inside a test can change."""
-    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://gateway") as http,
-    ):
-        yield http
 
 
 def test_a_worker_that_reports_nonsense_does_not_blind_the_gateway(url: str, store: Store) -> None:
@@ -108,7 +97,7 @@ async def test_a_job_that_goes_while_its_key_is_replayed_is_not_made_up(
         return read(tenant, job_ids)
 
     monkeypatch.setattr(calls, "read", read_too_late)
-    async with in_process(valkey) as http:
+    async with in_process(valkey) as app, client_of(app) as http:
         headers = {"Idempotency-Key": "k"}
         replies = [await http.post("/v1/jobs", json={"prompt": "x"}, headers=headers) for _ in range(2)]
     assert [reply.status_code for reply in replies] == [202, 404]
@@ -120,7 +109,7 @@ async def test_an_admission_whose_reply_was_lost_is_not_called_a_replay(
 ) -> None:
     """The client library asks again by itself, and the second answer finds the job of the first."""
     monkeypatch.setattr("quill.ids.new_job_id", lambda: "job_same")
-    async with in_process(valkey) as http:
+    async with in_process(valkey) as app, client_of(app) as http:
         replies = [await http.post("/v1/jobs", json={"prompt": "x"}) for _ in range(2)]
     assert [reply.status_code for reply in replies] == [202, 202]
     assert "idempotent-replayed" not in replies[1].headers
@@ -204,7 +193,7 @@ async def test_the_contract_is_made_once_however_often_it_is_asked_for(
 
     schema: Any = Problem.model_json_schema
     monkeypatch.setattr(Problem, "model_json_schema", schema_of)
-    async with in_process(valkey) as http:
+    async with in_process(valkey) as app, client_of(app) as http:
         replies = [await http.get("/openapi.json") for _ in range(3)]
     assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
     assert len({reply.content for reply in replies}) == len(made) == 1

@@ -12,13 +12,12 @@ from typing import Any
 
 import httpx2
 
-from gateway.app import create_app
 from gateway.state import Gateway
 from quill.pricing import ModelFacts
-from quill.settings import GatewaySettings
 from quill.states import State
 from quill.store import calls
 from quill.store.run import Store
+from tests.gateways import in_process
 from tests.integration.jobs import RESULT, ticket
 from tests.processes import Fleet, eventually
 from tests.valkey import ValkeyServer
@@ -141,8 +140,7 @@ def test_a_short_store_timeout_is_no_outage(own_valkey: ValkeyServer, own_fleet:
 
 
 async def test_events_are_read_although_every_connection_is_taken(valkey: ValkeyServer, store: Store) -> None:
-    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off", store_timeout_s=2))
-    async with app.router.lifespan_context(app):
+    async with in_process(valkey, store_timeout_s=2) as app:
         gateway: Gateway = app.state.gateway
         await gateway.directory.refresh()
         pool = gateway.store.client.connection_pool

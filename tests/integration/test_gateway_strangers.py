@@ -22,6 +22,7 @@ from quill.settings import GatewaySettings
 from quill.store import calls
 from quill.store.attempt import Chunk
 from quill.store.run import Store
+from tests.gateways import client_of, in_process
 from tests.integration.jobs import ticket
 from tests.processes import Fleet, eventually
 from tests.valkey import ValkeyServer
@@ -38,14 +39,12 @@ BODIES = st.dictionaries(st.sampled_from(FIELDS) | st.text(), VALUES) | VALUES
 
 @pytest.fixture
 async def app(valkey: ValkeyServer) -> AsyncIterator[FastAPI]:
-    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
-    async with app.router.lifespan_context(app):
+    async with in_process(valkey) as app:
         yield app
 
 
 async def test_no_json_body_is_a_defect_of_ours(app: FastAPI) -> None:
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with client_of(app) as http:
         statuses: set[int] = set()
 
         async def post(content: bytes) -> None:

@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.app import create_app
 from gateway.events import Bell
 from gateway.principals import LOCAL_PRINCIPAL
 from gateway.routes import stream
 from gateway.routes.stream import Place
 from gateway.state import Gateway
 from quill.job import JobRequest
-from quill.settings import GatewaySettings
 from quill.store.run import Store
+from tests.gateways import in_process
 from tests.integration.jobs import admit
 from tests.valkey import ValkeyServer
 
@@ -26,8 +25,7 @@ COMMENT = b": keep-alive\n\n"
 
 @pytest.fixture
 async def here(valkey: ValkeyServer) -> AsyncIterator[Gateway]:
-    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off"))
-    async with app.router.lifespan_context(app):
+    async with in_process(valkey) as app:
         yield app.state.gateway
 
 

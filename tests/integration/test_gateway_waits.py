@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 import httpx2
 import pytest
 
-from gateway.app import create_app
 from quill.job import Job
 from quill.pricing import ModelFacts
-from quill.settings import GatewaySettings
 from quill.states import State
 from quill.store import calls
 from quill.store.attempt import Chunk
 from quill.store.call import Call
 from quill.store.run import Store
+from tests.gateways import client_of, in_process
 from tests.integration.jobs import RESULT, ticket
 from tests.valkey import ValkeyServer
 
@@ -26,11 +25,7 @@ MODEL = "quill-tiny"
 
 @pytest.fixture
 async def http(valkey: ValkeyServer) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(GatewaySettings(redis_url=valkey.url, auth="off", max_wait_s=1.5))
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://gateway") as http,
-    ):
+    async with in_process(valkey, max_wait_s=1.5) as app, client_of(app) as http:
         yield http
 
 
