@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.engines.limits import PASS_TARGET_S
 from worker.engines.transformers.pace import FIRST_TOKENS, LEAST_TOKENS, Pace
@@ -49,6 +53,22 @@ def test_a_small_pass_that_was_quick_says_nothing_of_a_large_one() -> None:
     pace = Pace(256)
     pace.note(64, 0.01)
     assert pace.chunk_tokens == FIRST_TOKENS
+
+
+@given(
+    most_tokens=st.integers(1, 8192),
+    us_per_token=st.integers(1, 20_000),
+    fills=st.lists(st.floats(0.01, 1), max_size=30),
+)
+def test_however_full_the_passes_are_none_is_let_grow_beyond_the_target(
+    most_tokens: int, us_per_token: int, fills: list[float]
+) -> None:
+    pace = Pace(most_tokens)
+    for fill in fills:
+        tokens = math.ceil(fill * pace.chunk_tokens)
+        chunk_before = pace.chunk_tokens
+        pace.note(tokens, tokens * us_per_token / 1e6)
+        assert pace.chunk_tokens <= chunk_before or pace.chunk_tokens * us_per_token / 1e6 <= PASS_TARGET_S
 
 
 def test_what_every_pass_costs_does_not_let_it_swing() -> None:

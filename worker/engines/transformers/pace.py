@@ -12,8 +12,9 @@ LEAST_TOKENS = 32
 
 
 class Pace:
-    """A pass costs a fixed part, which reads the weights, and a part for each token: only passes that are as
-    large as they may be tell whether there is room for more, but any pass that took too long tells enough.
+    """A pass costs a fixed part, which reads the weights, and a part for each token: only passes that are
+    about as large as they may be tell whether there is room for more, by what they took for each of their
+    tokens; but any pass that took too long tells enough.
     """
 
     def __init__(self, most_tokens: int) -> None:
@@ -26,5 +27,7 @@ class Pace:
         if elapsed_s > PASS_TARGET_S:
             smaller = 1 << (min(tokens, self.chunk_tokens) - 1).bit_length() >> 1
             self.chunk_tokens = min(max(smaller, LEAST_TOKENS), self.chunk_tokens)
-        elif elapsed_s < PASS_TARGET_S / 2 and 2 * tokens > self.chunk_tokens:
-            self.chunk_tokens = min(2 * self.chunk_tokens, self._most_tokens)
+        elif 2 * tokens > self.chunk_tokens:
+            larger = min(2 * self.chunk_tokens, self._most_tokens)
+            if elapsed_s * larger / tokens < PASS_TARGET_S:
+                self.chunk_tokens = larger
