@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -23,23 +23,36 @@ def spread(pause_s: float) -> float:
 
 
 class Bell:
-    """Rings when something happened to a job; rings that nobody waited for are remembered once."""
+    """Rings when something happened to a job; rings that nobody waited for are remembered once.
+
+    Thousands wait at a time, and each again after every comment: a wait is a future, a timer, and no more.
+    """
 
     def __init__(self, *, for_output: bool = True) -> None:
         """``for_output``: also when the job only wrote something."""
         self.is_for_output = for_output
-        self._event = asyncio.Event()
+        self._has_rung = False
+        self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
-        self._event.set()
+        self._has_rung = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def wait(self, timeout_s: float) -> bool:
-        """Whether it rang, which is at once, or not within the time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._event.wait()
-        has_rung = self._event.is_set()
-        self._event.clear()
+        """Whether it rang, which is at once, or not within the time. For one task at a time."""
+        if not self._has_rung:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(timeout_s, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        has_rung, self._has_rung = self._has_rung, False
         return has_rung
 
 
