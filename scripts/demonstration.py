@@ -116,13 +116,15 @@ def main() -> int:
             time.sleep(2.1)  # until the worker's next report
             show(answered, client)
             wrong = [one for one in answered if not one.is_right]
-            console.print(f"{len(answered)} jobs, {len(wrong)} wrong, {time.monotonic() - started_s:.1f} s")
+            right, took_s = len(answered) - len(wrong), time.monotonic() - started_s
+            console.print(
+                f"{right} of {len(answered)} right (the built-in model errs at times), {took_s:.1f} s"
+            )
             if keep:
                 console.print(f"""still up; try
   curl -s '{service.url}/v1/jobs' -H 'Content-Type: application/json' -d '{{"prompt": "What is 17 + 25?"}}'
 Ctrl-C stops it""")
                 service.watch()
-    # A model of this size is right 99 times in 100.
     return 0 if len(wrong) <= len(answered) // 20 else 1
 
 
